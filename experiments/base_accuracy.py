@@ -6,22 +6,16 @@ known, and what is in the file is not computed again.
     python experiments/base_accuracy.py --models smollm2 gemma3_270m qwen25_coder_05b qwen25_coder_15b --items 200
 """
 
-import argparse
-import json
-import time
-from pathlib import Path
 from typing import Any
 
-import torch
+from cells import Cell, arguments, model_of, run_cells
 
-from cola_search import Chain, load_model, load_task
+from cola_search import Chain, load_task
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.report.stats import wilson
-from cola_search.run_folder import git_commit
 from cola_search.scoring import ModelScorer
 
-RESULTS = Path(__file__).parent / "results"
 SCORED = [
     "arc_easy", "arc_challenge", "boolq", "mmlu", "commonsense_qa", "commonsense_qa_cloze", "openbookqa", "sciq", "piqa",
     "hellaswag", "winogrande", "social_iqa", "medmcqa", "medqa_5options", "basic_skills_common_knowledge",
@@ -31,52 +25,33 @@ GENERATED = ["arithmetic_short", "dart_math_1", "dart_math_5", "math_level_1", "
 
 
 def main() -> None:
-    """Fills the table, a model at a time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Fills the table, a task at a time."""
+    parser = arguments(__doc__, "base_accuracy.jsonl")
     parser.add_argument(
         "--models", nargs="+", default=["smollm2", "gemma3_270m", "qwen25_coder_05b", "qwen25_coder_15b"]
     )
     parser.add_argument("--tasks", nargs="+", default=SCORED + GENERATED)
     parser.add_argument("--items", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--in-flight", type=int, default=8)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    path = RESULTS / "base_accuracy.jsonl"
-    done = {(row["model"], row["task"]) for row in read(path) if row["items"] >= args.items or row.get("error")}
-    for name in args.models:
-        todo = [task for task in args.tasks if (name, task) not in done]
-        if not todo:
-            continue
-        model = load_model(name)
-        for task in todo:
-            row = measure(model, name, task, args)
-            with path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(row, flush=True)
-    (RESULTS / "base_accuracy.md").write_text(table(read(path)))
+    cells = [{"model": model, "task": task, "items": args.items} for model in args.models for task in args.tasks]
+    rows = run_cells(cells, measure, args)
+    args.out.with_suffix(".md").write_text(table(rows))
 
 
-def measure(model: Any, name: str, task_name: str, args: argparse.Namespace) -> dict[str, Any]:
+def measure(cell: Cell) -> dict[str, Any]:
     """One cell of the table: all items in batches, the identity chain."""
-    started = time.time()
-    row: dict[str, Any] = {
-        "model": name,
-        "task": task_name,
-        "items": args.items,
-        "commit": git_commit(),
-        "dtype": str(model.hf.dtype),
-    }
+    model = model_of(cell["model"])
+    row: dict[str, Any] = {"dtype": str(model.hf.dtype)}
+    in_flight = 64 if model.device.type == "cuda" else 8
     try:
-        task = load_task(task_name, limit=args.items).bind(model)
-        scorer = ModelScorer(
-            model, task, EngineSettings(memory="4GB", samples_in_flight=args.in_flight, mix_samples=True)
-        )
+        task = load_task(cell["task"], limit=cell["items"]).bind(model)
+        settings = EngineSettings(memory="4GB", samples_in_flight=in_flight, mix_samples=True)
+        scorer = ModelScorer(model, task, settings)
         right = errors = 0
         identity = Chain.identity(model.num_layers)
         samples = sorted(task, key=lambda sample: -len(sample.requests[0].args[0]))
-        for start in range(0, len(samples), args.in_flight):
-            part = samples[start : start + args.in_flight]
+        for start in range(0, len(samples), in_flight):
+            part = samples[start : start + in_flight]
             for sample, (scores, _) in zip(
                 part, scorer.score_many([(sample, [identity]) for sample in part]), strict=True
             ):
@@ -87,15 +62,9 @@ def measure(model: Any, name: str, task_name: str, args: argparse.Namespace) -> 
         return {**row, "error": str(error)}
     rate = wilson(right, len(samples) - errors)
     return {
-        **row, "items": len(samples), "right": right, "errors": errors, "accuracy": rate.rate, "low": rate.low, "high": rate.high,
-        "chance": task.chance, "majority": task.majority, "metric": str(task.metric), "seconds": round(time.time() - started, 1),
+        **row, "n": len(samples), "right": right, "errors": errors, "accuracy": rate.rate, "low": rate.low, "high": rate.high,
+        "chance": task.chance, "majority": task.majority, "metric": str(task.metric),
     }  # fmt: skip
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of the file so far, the newest of each model and task."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return list({(row["model"], row["task"]): row for row in rows}.values())
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -125,7 +94,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def cell(row: dict[str, Any] | None) -> str:
     if row is None or "accuracy" not in row:
         return "-"
-    text = f"{row['accuracy']:.3f} ({row['low']:.2f}-{row['high']:.2f}, n={row['items']})"
+    text = f"{row['accuracy']:.3f} ({row['low']:.2f}-{row['high']:.2f}, n={row['n']})"
     return f"**{text}**" if row["low"] > max(row["chance"] or 0, row["majority"]) else text
 
 

@@ -1,0 +1,119 @@
+"""The runner of the experiments: a list of cells, one row each, written as it is finished; what is there is not done again.
+
+    parser = arguments(__doc__)
+    rows = run_cells(cells, work, parser.parse_args())
+
+A cell is a dict of plain values that names what is measured, `work(cell)` returns what was measured, and a row holds both,
+with the commit and the device. With --processes above 1 the cells run in that many processes, which may share one GPU.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cola_search import load_model
+from cola_search.model.loading import LoadedModel
+from cola_search.run_folder import git_commit
+
+Cell = dict[str, Any]
+Work = Callable[[Cell], dict[str, Any]]
+RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(doc: str | None, out: str) -> argparse.ArgumentParser:
+    """A parser with what every experiment takes; `out` is the default name of the file of rows below results/."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=1, help="cells at a time, each with its own model")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each process")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--out", type=Path, default=RESULTS / out)
+    return parser
+
+
+def run_cells(cells: Sequence[Cell], work: Work, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of all cells, in their order; those not in args.out yet are measured and appended as they are finished.
+
+    A cell that fails is printed and left out, so that the same command tries it again.
+    """
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    known = {_key(row, cells): row for row in read_rows(args.out)}
+    todo = [cell for cell in cells if _name(cell) not in known]
+    print(f"{len(cells) - len(todo)} of {len(cells)} cells are in {args.out.name} already", flush=True)
+    for number, (cell, row) in enumerate(_measured(todo, work, args), start=1):
+        if row is not None:
+            with args.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            known[_name(cell)] = row
+        print(f"[{number}/{len(todo)}] {_name(cell)} {'done' if row else 'FAILED'}", flush=True)
+    return [known[_name(cell)] for cell in cells if _name(cell) in known]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file; none if it does not exist. A last line that was cut off is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def model_of(name: str) -> LoadedModel:
+    """The model, loaded once in this process, on the device and in the type that the command asked for."""
+    return _load(name, os.environ.get("CELLS_DEVICE", "auto"), os.environ.get("CELLS_DTYPE", "auto"))
+
+
+@cache
+def _load(name: str, device: str, dtype: str) -> LoadedModel:
+    return load_model(name, device=device, dtype=dtype)
+
+
+def _measured(todo: list[Cell], work: Work, args: argparse.Namespace) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
+    os.environ |= {"CELLS_DEVICE": args.device, "CELLS_DTYPE": args.dtype, "OMP_NUM_THREADS": str(args.threads)}
+    torch.set_num_threads(args.threads)
+    if args.processes == 1:
+        for cell in todo:
+            yield cell, _row(cell, work)
+        return
+    context = multiprocessing.get_context("spawn")  # a process with CUDA cannot be forked
+    with ProcessPoolExecutor(args.processes, context, torch.set_num_threads, (args.threads,)) as pool:
+        futures = {pool.submit(_row, cell, work): cell for cell in todo}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _row(cell: Cell, work: Work) -> dict[str, Any] | None:
+    started = time.time()
+    try:
+        measured = work(cell)
+    except Exception:  # one cell must not take the others with it
+        print(f"{_name(cell)}\n{traceback.format_exc()}", flush=True)
+        return None
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {**cell, **measured, "seconds": round(time.time() - started, 1), "commit": _commit(), "device": where}
+
+
+def _commit() -> str | None:
+    """The commit of the code; a copy of it without its history is told by CELLS_COMMIT."""
+    return os.environ.get("CELLS_COMMIT") or git_commit()
+
+
+def _name(cell: Cell) -> str:
+    return json.dumps(cell, sort_keys=True)
+
+
+def _key(row: dict[str, Any], cells: Sequence[Cell]) -> str:
+    """The name of the cell that a row was measured for: cells of one experiment have the same keys."""
+    return _name({key: row.get(key) for key in cells[0]})

@@ -1,0 +1,139 @@
+"""How short, how soon, and how far above a decoy: every search with the same items, engine and layer executions.
+
+A cell is one search of all items of one task with one seed. The budget is that of so many runs of the whole model
+(--chains) for each item; each search is stopped there and looked at on the way. The decoy is the same search sent after a
+wrong answer. Verdicts while searching are the engine's; the shortest right chain of each item is then verified by stock
+transformers (seed 0). `python experiments/quality_tables.py` makes the tables and curves of the rows.
+
+    python experiments/search_quality.py --models smollm2 qwen25_coder_05b --tasks arc_easy boolq commonsense_qa_cloze \\
+        arithmetic_short --items 100 --seeds 3 --chains 200 --processes 12 --threads 1
+"""
+
+from argparse import Namespace
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from cells import Cell, arguments, model_of, run_cells
+
+from cola_search import ModelScorer, load_task
+from cola_search.baselines import make_search
+from cola_search.config import compose_settings
+from cola_search.job import DECOY, SEARCH, TARGET, generator, run_searches
+from cola_search.model.engine_settings import EngineSettings
+from cola_search.outcome import Outcome
+from cola_search.priors import uniform
+from cola_search.scoring import verify
+from cola_search.settings import SearchSettings
+from cola_search.tasks.sample import Sample
+
+OURS = ("partial", "edits")
+SEARCHES = (*OURS, "hill_climbing", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar")
+SHARES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)  # of the budget, where a search is looked at
+
+
+def main() -> None:
+    """Measures what is missing."""
+    parser = arguments(__doc__, "search_quality.jsonl")
+    parser.add_argument("--models", nargs="+", default=["smollm2", "qwen25_coder_05b"])
+    parser.add_argument("--tasks", nargs="+", default=["arc_easy", "boolq", "commonsense_qa_cloze", "arithmetic_short"])
+    parser.add_argument("--searches", nargs="+", default=SEARCHES)
+    parser.add_argument("--first", type=int, default=0, help="items before this one are left to tuning")
+    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--chains", type=int, default=200, help="budget of an item, in runs of the whole model")
+    parser.add_argument("--in-flight", type=int, default=32)
+    run_cells(cells(args := parser.parse_args()), work, args)
+
+
+def cells(args: Namespace) -> list[Cell]:
+    """One cell a search, seed, task and model; a seed of all before the next seed, so that an early end leaves whole seeds."""
+    return [
+        {"model": model, "task": task, "search": search, "seed": seed, "first": args.first, "items": args.items,
+         "chains": args.chains, "in_flight": args.in_flight}
+        for seed, model, task, search in product(range(args.seeds), args.models, args.tasks, args.searches)
+    ]  # fmt: skip
+
+
+def work(cell: Cell) -> dict[str, Any]:
+    """What the search reached on each item, at each share of the budget; for its decoy as well."""
+    model = model_of(cell["model"])
+    task, scorer = scorer_of(cell["model"], cell["task"], cell["first"] + cell["items"], cell["in_flight"])
+    settings = settings_of(cell["search"], cell["chains"] * model.num_layers)
+    samples = [task[i] for i in range(cell["first"], len(task))]
+    found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
+    decoys = [decoy for pair in zip(samples, found, strict=True) if (decoy := decoy_of(*pair, cell["seed"]))]
+    chased = searched(scorer, decoys, settings, cell, model.num_layers, DECOY)
+    grid = [round(share * settings.max_layer_executions) for share in SHARES]  # type: ignore[operator]
+    return {
+        "num_layers": model.num_layers,
+        "grid": grid,
+        "base": [int(outcome.chains[0][1].right) for outcome in found],
+        "shortest": [shortest_by(outcome, grid) for outcome in found],
+        "first_fix": [outcome.first_fix and round(outcome.first_fix.layer_executions) for outcome in found],
+        "first_shorter": [outcome.first_shorter and round(outcome.first_shorter.layer_executions) for outcome in found],
+        "evaluations": sum(outcome.evaluations for outcome in found),
+        "layer_executions": round(sum(outcome.layer_executions for outcome in found)),
+        "decoy": [shortest_by(outcome, grid) for outcome in chased],
+        "verified": held(scorer, samples, found) if cell["seed"] == 0 else None,
+    }
+
+
+@cache
+def scorer_of(model_name: str, task_name: str, items: int, in_flight: int) -> tuple[Any, ModelScorer]:
+    """The task and its scorer, once a process."""
+    model = model_of(model_name)
+    task = load_task(task_name, limit=items).bind(model)
+    memory = "4GB" if model.device.type == "cuda" else "2GB"
+    return task, ModelScorer(model, task, EngineSettings(memory=memory, samples_in_flight=in_flight, mix_samples=True))
+
+
+def settings_of(search: str, budget: float) -> SearchSettings:
+    """The search of conf/search with this budget and nothing else that stops it."""
+    settings = compose_settings([f"search={search}"]).search
+    return replace(settings, simulations=10**7, max_layer_executions=budget, stop="none", target_length=None)
+
+
+def searched(
+    scorer: ModelScorer, samples: list[Sample], settings: SearchSettings, cell: Cell, num_layers: int, use: int
+) -> list[Outcome]:
+    """The outcome of each sample's search, many of them side by side."""
+    outcomes = []
+    table = uniform(num_layers, settings.hazard, settings.skip_share)
+    for start in range(0, len(samples), cell["in_flight"]):
+        part = samples[start : start + cell["in_flight"]]
+        rngs = [generator(cell["seed"], sample.id.removesuffix("/decoy"), use) for sample in part]
+        searches = [make_search(settings, num_layers, table, rng) for rng in rngs]
+        run_searches(scorer, list(zip(part, searches, strict=True)))
+        outcomes += [search.outcome() for search in searches]
+        for sample in part:
+            scorer.release(sample)
+    return outcomes
+
+
+def decoy_of(sample: Sample, outcome: Outcome, seed: int) -> Sample | None:
+    """The sample with a wrong answer as its target, one that the base did not give; None if there is none."""
+    try:
+        return sample.decoy(generator(seed, sample.id, TARGET), outcome.chains[0][1].prediction)
+    except ValueError:
+        return None
+
+
+def shortest_by(outcome: Outcome, grid: list[int]) -> list[int]:
+    """The length of the shortest right chain known at each cost of the grid, 0 where there is none."""
+    right = [(spent, len(chain)) for chain, score, spent in outcome.chains if score.right]
+    return [min((length for spent, length in right if spent <= cost), default=0) for cost in grid]
+
+
+def held(scorer: ModelScorer, samples: list[Sample], found: list[Outcome]) -> list[int]:
+    """[how many, of how many] shortest right chains that are right for stock transformers too."""
+    best = [
+        (sample, outcome.candidates[0][0]) for sample, outcome in zip(samples, found, strict=True) if outcome.candidates
+    ]
+    return [int(np.sum([verify(scorer, sample, chain).right for sample, chain in best])), len(best)]
+
+
+if __name__ == "__main__":
+    main()
