@@ -1,12 +1,12 @@
 """How short, how soon, and how far above a decoy: every search with the same items, engine and layer executions.
 
 A cell is one search of all items of one task with one seed. The budget is that of so many runs of the whole model
-(--chains) for each item; each search is stopped there and looked at on the way. The decoy is the same search sent after a
-wrong answer. Verdicts while searching are the engine's; the shortest right chain of each item is then verified by stock
-transformers (seed 0). `python experiments/quality_tables.py` makes the tables and curves of the rows.
+(--chains) for each item; each search is stopped there and looked at on the way. Verdicts while searching are the engine's.
+With seed 0 the search is also sent after a wrong answer (the decoy), and the shortest right chain of each item is verified
+by stock transformers. `python experiments/quality_tables.py` makes the tables and curves of the rows.
 
-    python experiments/search_quality.py --models smollm2 qwen25_coder_05b --tasks arc_easy boolq commonsense_qa_cloze \\
-        arithmetic_short --items 100 --seeds 3 --chains 200 --processes 12 --threads 1
+    python experiments/search_quality.py --models smollm2 qwen25_coder_05b --tasks arc_easy arc_challenge \
+        commonsense_qa_cloze piqa arithmetic_short math_level_1 --items 100 --seeds 3 --processes 12 --threads 1
 """
 
 from argparse import Namespace
@@ -31,14 +31,16 @@ from cola_search.tasks.sample import Sample
 
 OURS = ("partial", "edits")
 SEARCHES = (*OURS, "hill_climbing", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar")
-SHARES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)  # of the budget, where a search is looked at
+LOOKS = (1.5, 2, 3, 5, 10, 20, 50, 100, 200)  # runs of the whole model after which a search is looked at
 
 
 def main() -> None:
     """Measures what is missing."""
     parser = arguments(__doc__, "search_quality.jsonl")
     parser.add_argument("--models", nargs="+", default=["smollm2", "qwen25_coder_05b"])
-    parser.add_argument("--tasks", nargs="+", default=["arc_easy", "boolq", "commonsense_qa_cloze", "arithmetic_short"])
+    parser.add_argument(
+        "--tasks", nargs="+", default=["arc_easy", "arc_challenge", "commonsense_qa_cloze", "piqa", "arithmetic_short"]
+    )
     parser.add_argument("--searches", nargs="+", default=SEARCHES)
     parser.add_argument("--first", type=int, default=0, help="items before this one are left to tuning")
     parser.add_argument("--items", type=int, default=100)
@@ -64,9 +66,10 @@ def work(cell: Cell) -> dict[str, Any]:
     settings = settings_of(cell["search"], cell["chains"] * model.num_layers)
     samples = [task[i] for i in range(cell["first"], len(task))]
     found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
-    decoys = [decoy for pair in zip(samples, found, strict=True) if (decoy := decoy_of(*pair, cell["seed"]))]
+    pairs = zip(samples, found, strict=True) if cell["seed"] == 0 else ()
+    decoys = [decoy for pair in pairs if (decoy := decoy_of(*pair, cell["seed"]))]
     chased = searched(scorer, decoys, settings, cell, model.num_layers, DECOY)
-    grid = [round(share * settings.max_layer_executions) for share in SHARES]  # type: ignore[operator]
+    grid = [round(look * model.num_layers) for look in LOOKS if look <= cell["chains"]]
     return {
         "num_layers": model.num_layers,
         "grid": grid,
@@ -86,8 +89,9 @@ def scorer_of(model_name: str, task_name: str, items: int, in_flight: int) -> tu
     """The task and its scorer, once a process."""
     model = model_of(model_name)
     task = load_task(task_name, limit=items).bind(model)
-    memory = "4GB" if model.device.type == "cuda" else "2GB"
-    return task, ModelScorer(model, task, EngineSettings(memory=memory, samples_in_flight=in_flight, mix_samples=True))
+    on_gpu = model.device.type == "cuda"
+    room = {"memory": "4GB", "max_batch_tokens": 16384} if on_gpu else {"memory": "2GB"}
+    return task, ModelScorer(model, task, EngineSettings(samples_in_flight=in_flight, mix_samples=True, **room))
 
 
 def settings_of(search: str, budget: float) -> SearchSettings:
