@@ -5,9 +5,10 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -142,12 +143,9 @@ def _job_settings(config: DictConfig) -> Settings:
 
 def _run_job(settings: Settings, typed: str) -> int:
     """Runs one job. What goes wrong is said at once and left in the job's folder; the next job of the sweep runs."""
-    from cola_search.report.terminal import print_summary
-    from cola_search.run import run
-
     marker = Path(settings.run_dir) / FAILED
     try:
-        summary = run(settings, command=typed)
+        show = _work(settings, typed)
     except FolderRefused as error:  # the folder is another run's: nothing is written into it
         _say(str(error))
         return USER_ERROR
@@ -160,8 +158,26 @@ def _run_job(settings: Settings, typed: str) -> int:
         _say(f"{type(error).__name__}: {error} (traceback in {marker})")
         return JOB_FAILED
     marker.unlink(missing_ok=True)
-    print_summary(summary, settings.run_dir)
+    show()
     return OK
+
+
+def _work(settings: Settings, typed: str) -> Callable[[], None]:
+    """Does what the objective asks for; what comes back prints the result."""
+    if settings.objective.kind == "dataset":
+        from cola_search.objective.dataset import run_dataset
+        from cola_search.objective.dataset_table import print_dataset
+
+        return partial(print_dataset, run_dataset(settings, typed), settings.run_dir)
+    if settings.objective.kind == "menu":
+        from cola_search.objective.menu_run import run_menu
+        from cola_search.objective.menu_table import print_menu
+
+        return partial(print_menu, run_menu(settings, typed), settings.run_dir)
+    from cola_search.report.terminal import print_summary
+    from cola_search.run import run
+
+    return partial(print_summary, run(settings, command=typed), settings.run_dir)
 
 
 def _leave(marker: Path, text: str) -> None:

@@ -30,6 +30,7 @@ class ClusterSettings:
     calls_in_flight: calls on their way to one replica, so that it does not wait for the driver.
     deadline_seconds: a replica that takes longer per sample hangs; it is replaced.
     max_attempts: a sample that took this many replicas down becomes an error record.
+    retry_given_up: a run that goes on tries those samples again, with as many attempts; else they stay errors.
     wait_seconds: how long to wait while the cluster has no room for a single replica.
     start_seconds: how long a replica may take to load its model.
     """
@@ -42,6 +43,7 @@ class ClusterSettings:
     calls_in_flight: int = 2
     deadline_seconds: float = 3600.0
     max_attempts: int = 2
+    retry_given_up: bool = False
     wait_seconds: float = 600.0
     start_seconds: float = 1800.0
 

@@ -1,34 +1,25 @@
 """The work of a replica: search the samples that it is given, verify what was found, run the controls, write it down."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from cola_search.baselines import Searcher, make_search
 from cola_search.chain import Chain
 from cola_search.config import Settings
+from cola_search.controls import Probes
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel, load_model
 from cola_search.outcome import Outcome, Score
-from cola_search.prior_tables import PriorTables
-from cola_search.record_of import error_record, make_record
-from cola_search.records import Control
+from cola_search.prior_tables import Prior, PriorTables
+from cola_search.record_of import base_verdict, best_found, error_record, make_record
+from cola_search.records import Control, Probe, VoidPrior
 from cola_search.scoring import ModelScorer, verify
-from cola_search.tasks.load import check_fits, load_task
+from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
+from cola_search.tasks.load import load_task
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.task import Task
-
-SEARCH, DECOY, RANDOM, TARGET = range(4)  # what a generator is for: each use of a sample has one of its own
-
-
-def generator(seed: int, sample_id: str, use: int) -> np.random.Generator:
-    """The generator of one use of one sample: it follows from the run's seed and the sample's id alone."""
-    digest = hashlib.sha256(sample_id.encode()).digest()[:8]
-    return np.random.default_rng([seed, int.from_bytes(digest, "big"), use])
 
 
 @dataclass
@@ -39,6 +30,8 @@ class Finding:
     outcome: Outcome
     verified: dict[Chain, Score]
     controls: dict[str, Control]
+    probes: dict[str, Probe]
+    prior: VoidPrior | None
     seconds: float
 
 
@@ -51,19 +44,37 @@ class Worker:
         self.task = (task or load_task(settings.task, limit=settings.samples)).bind(self.model)
         self.scorer = ModelScorer(self.model, self.task, settings.engine)
         self.priors = PriorTables(settings, self.model)
+        self.probes = Probes(settings, self.scorer, self.task, self.model.num_layers)
 
     def work(self, sample_ids: list[str]) -> list[dict[str, Any]]:
-        """One record a sample. Several samples are searched side by side, a wave of each at a time."""
-        samples = [self.task[sample_id] for sample_id in sample_ids]
+        """One record a sample. Several samples are searched side by side, a wave of each at a time.
+
+        What the user could mend about a sample, such as its length, is the error of that sample alone.
+        """
+        records: dict[str, dict[str, Any]] = {}
+        fit: list[Sample] = []
+        for sample in map(self.task.__getitem__, sample_ids):
+            try:
+                self.scorer.engine.stock.encode(sample)
+                fit.append(sample)
+            except UserError as error:
+                records[sample.id] = error_record(self.settings, sample, self.model.num_layers, str(error))
+        records |= {record["sample"]: record for record in self._records(fit)}
+        return [records[sample_id] for sample_id in sample_ids]
+
+    def _records(self, samples: list[Sample]) -> list[dict[str, Any]]:
+        """The records of samples searched side by side, or one by one if that fails."""
         try:
-            check_fits(self.task, self.model, sample_ids)
-            findings = self._find(samples)
+            findings = self._find(samples) if samples else []
+            return [make_record(self.settings, finding, self.model.num_layers) for finding in findings]
         except UserError as error:
-            return [error_record(self.settings, sample, self.model.num_layers, str(error)) for sample in samples]
+            if len(samples) == 1:
+                return [error_record(self.settings, samples[0], self.model.num_layers, str(error))]
         finally:
             for sample in samples:
                 self.scorer.release(sample)
-        return [make_record(self.settings, finding, self.model.num_layers) for finding in findings]
+                self.priors.forget(sample)
+        return [record for sample in samples for record in self._records([sample])]
 
     def _find(self, samples: list[Sample]) -> list[Finding]:
         started = time.monotonic()
@@ -77,22 +88,27 @@ class Worker:
             controls = {
                 name: found[sample.id] for name, found in (("decoy", decoys), ("random", random)) if sample.id in found
             }
-            findings.append(Finding(sample, outcome, verified, controls, 0.0))
+            probes, prior = self._probe(sample, outcome, verified), self.priors.voids(sample)
+            findings.append(Finding(sample, outcome, verified, controls, probes, prior, 0.0))
         share = (time.monotonic() - started) / len(samples)
         return [replace(finding, seconds=share) for finding in findings]
 
     def _search(self, samples: Sequence[Sample], settings: Any, use: int) -> list[Outcome]:
         """The outcome of one search a sample, run side by side so that their waves can share batches."""
-        searches = [self._start(sample, settings, use) for sample in samples]
         if settings.max_layer_executions is not None:
             for sample in samples:
                 self.scorer.release(sample)  # a budget of layer executions begins with nothing computed
-        run_searches(self.scorer, list(zip(samples, searches, strict=True)), self.priors.layer_executions)
+        priors = self.priors.find(samples, self.scorer)
+        searches = [self._start(*pair, settings, use) for pair in zip(samples, priors, strict=True)]
+        run_searches(self.scorer, list(zip(samples, searches, strict=True)))
         return [search.outcome() for search in searches]
 
-    def _start(self, sample: Sample, settings: Any, use: int) -> Searcher:
+    def _start(self, sample: Sample, prior: Prior, settings: Any, use: int) -> Searcher:
         rng = generator(self.settings.seed, sample.id.removesuffix("/decoy"), use)
-        return make_search(settings, self.model.num_layers, self.priors.table(sample), rng, self.priors.menu)
+        search = make_search(settings, self.model.num_layers, prior.table, rng, self.priors.menu)
+        if prior.base is not None:  # the identity chain, which every search asks for first, is scored already
+            search.tell(search.ask(), prior.base.scores, prior.base.layer_executions + prior.layer_executions)
+        return search
 
     def _decoys(self, samples: list[Sample], outcomes: list[Outcome]) -> dict[str, Control]:
         """By sample id, the same search sent after a wrong answer that the base did not give; not where there is none."""
@@ -110,6 +126,10 @@ class Worker:
         """By sample id, as many random chains of the same space and caps."""
         found = self._search(samples, replace(self.settings.search, algorithm="random"), RANDOM)
         return {sample.id: control(None, outcome) for sample, outcome in zip(samples, found, strict=True)}
+
+    def _probe(self, sample: Sample, outcome: Outcome, verified: dict[Chain, Score]) -> dict[str, Probe]:
+        base, best = base_verdict(outcome, verified), best_found(self.settings, outcome, verified)
+        return self.probes.of(sample, base.right, Chain.parse(best.chain) if best else None)
 
     def _to_verify(self, outcome: Outcome) -> list[Chain]:
         if self.settings.verify.scope == "none":
@@ -131,8 +151,8 @@ class Worker:
         return more
 
 
-def run_searches(scorer: Any, searches: list[tuple[Any, Searcher]], spent: float = 0.0) -> None:
-    """Runs searches to their end, a wave of each at a time. `spent`: layer executions of each before it began."""
+def run_searches(scorer: Any, searches: list[tuple[Any, Searcher]]) -> None:
+    """Runs searches to their end, a wave of each at a time."""
     while True:
         waves = [(sample, search, search.ask()) for sample, search in searches]
         waves = [wave for wave in waves if wave[2]]
@@ -140,8 +160,7 @@ def run_searches(scorer: Any, searches: list[tuple[Any, Searcher]], spent: float
             return
         scored = scorer.score_many([(sample, chains) for sample, _, chains in waves])
         for (_, search, chains), (scores, cost) in zip(waves, scored, strict=True):
-            search.tell(chains, scores, cost + spent)
-        spent = 0.0
+            search.tell(chains, scores, cost)
 
 
 def control(decoy: Sample | None, outcome: Outcome) -> Control:

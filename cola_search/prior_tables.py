@@ -1,8 +1,10 @@
 """The prior of a run, per sample: uniform, from voids, or learnt from an earlier run."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,34 +12,97 @@ from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.config import Settings
 from cola_search.errors import UserError
-from cola_search.records import read_records
+from cola_search.records import VoidPrior, read_records
+
+if TYPE_CHECKING:
+    from cola_search.scoring import ModelScorer, Scored
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the search of one sample starts from.
+
+    table: (skip, keep, repeat) `[L, 3]`.
+    voids: what the table was made of; None where the prior is another one.
+    layer_executions: what the voids cost beyond the base pass, and base: the score of the identity chain, where it is
+    known already because the voids were read off that pass.
+    """
+
+    table: np.ndarray
+    voids: VoidPrior | None = None
+    layer_executions: float = 0.0
+    base: "Scored | None" = None
 
 
 class PriorTables:
-    """Tables [L, 3] of (skip, keep, repeat) by sample, and the menu of chains that every search tries first."""
+    """The priors by sample, and the menu of chains that every search tries first."""
 
     def __init__(self, settings: Settings, model: Any) -> None:
         self.settings, self.model = settings, model
         self.menu: list[Chain] = []
-        self.layer_executions = (
-            float(model.num_layers) if settings.prior.kind == "voids" else 0.0
-        )  # the pass that traces
         shape = {"hazard": settings.search.hazard, "skip_share": settings.search.skip_share}
         self._shape = shape
         self._fixed = priors.uniform(model.num_layers, **shape)
+        self._found: dict[str, Prior] = {}
         if settings.prior.kind == "learnt":
             self._learn()
 
-    def table(self, sample: Any) -> np.ndarray:
-        """The table [L, 3] for a sample."""
+    def find(self, samples: Sequence[Any], scorer: "ModelScorer") -> list[Prior]:
+        """The prior of every sample; the voids found for a sample serve its decoy too, until `forget`.
+
+        Voids of prompts are read off the search's own base pass, so that they cost nothing more; its last layer, of which
+        the search itself needs a few rows only, then runs over all of them. Voids of answers take a pass of their own,
+        which is charged, and so do those of prompts where chains run one at a time.
+        """
         if self.settings.prior.kind != "voids":
-            return self._fixed
+            return [Prior(self._fixed)] * len(samples)
+        missing = [sample for sample in samples if _name(sample) not in self._found]
+        bases = self._read_off(missing, scorer) if self.settings.prior.phase == "pp" else {}
+        self._found |= {_name(s): self._traced(s) for s in missing if _name(s) not in self._found}
+        rest, identity = [s for s in samples if s.id not in bases], Chain.identity(self.model.num_layers)
+        scored = scorer.score_many([(sample, [identity]) for sample in rest])
+        bases |= {sample.id: one for sample, one in zip(rest, scored, strict=True)}
+        return [replace(self._found[_name(sample)], base=bases[sample.id]) for sample in samples]
+
+    def voids(self, sample: Any) -> VoidPrior | None:
+        """What the sample's prior was made of, as its record keeps it."""
+        found = self._found.get(_name(sample))
+        return found.voids if found else None
+
+    def forget(self, sample: Any) -> None:
+        """Drops what was found for a sample."""
+        self._found.pop(_name(sample), None)
+
+    def _read_off(self, samples: list[Any], scorer: "ModelScorer") -> dict[str, "Scored"]:
+        """Scores of the identity chain by sample id; keeps the voids found on the way, where the engine lets us watch."""
+        from cola_search.model.voids import NormRecorder, judge_norms
+
+        watched = dict(zip((s.id for s in samples), scorer.score_base(samples, NormRecorder), strict=True))
+        for sample, (_, watch, tokens) in zip(samples, watched.values(), strict=True):
+            if watch is not None:
+                voids, _ = judge_norms(watch.passes[0][0, :tokens].cpu(), self.settings.prior.alpha)
+                self._found[_name(sample)] = self._of(voids.numpy())
+        return {name: each.scored for name, each in watched.items()}
+
+    def _traced(self, sample: Any) -> Prior:
+        """The prior from a pass of its own, charged in layers run over the prompt."""
         from cola_search.model.voids import find_voids
 
         phase = self.settings.prior.phase
-        voids = find_voids(self.model, sample, alpha=self.settings.prior.alpha, phases=(phase,))
-        mask = voids.pp if phase == "pp" else voids.rg
-        return priors.from_skip_scores(mask.mean(axis=0), floor=self.settings.prior.floor, **self._shape)
+        voids = find_voids(
+            self.model, sample, alpha=self.settings.prior.alpha, phases=("pp",) if phase == "pp" else ("pp", "rg")
+        )
+        spent = self.model.num_layers * (1 + len(voids.rg) / len(voids.pp))
+        return self._of(voids.pp if phase == "pp" else voids.rg, spent)
+
+    def _of(self, mask: np.ndarray, spent: float = 0.0) -> Prior:
+        """The prior of voids `[tokens, L]`."""
+        shares = mask.mean(axis=0)
+        settings = self.settings.prior
+        table = priors.from_skip_scores(shares, floor=settings.floor, **self._shape)
+        return Prior(
+            table, VoidPrior(phase=settings.phase, alpha=settings.alpha, voids=shares.round(3).tolist()), spent
+        )
 
     def _learn(self) -> None:
         settings = self.settings.prior
@@ -56,3 +121,8 @@ class PriorTables:
                     solved[Chain.parse(chain)].add(record.sample)
         self._fixed = priors.learn_table(best, self.model.num_layers, strength=settings.strength, **self._shape)
         self.menu = priors.greedy_menu(solved, settings.menu)
+
+
+def _name(sample: Any) -> str:
+    """The id of the item that a sample, or a decoy of it, is."""
+    return str(sample.id).removesuffix("/decoy")

@@ -29,12 +29,14 @@ def make_record(settings: Settings, finding: "Finding", num_layers: int) -> dict
     front = [_found(chain, found[chain], verified.get(chain)) for chain, _ in outcome.front]
     record = Record(
         **_identity(settings, finding.sample, num_layers),
-        base=_base(outcome, verified),
+        base=base_verdict(outcome, verified),
         chains=[_evaluated(*row) for row in outcome.chains],
         tree=[TreeRow(*row) for row in outcome.tree],
         front=front,
-        best=_best(settings, outcome, verified),
+        best=best_found(settings, outcome, verified),
         controls=finding.controls,
+        probes=finding.probes,
+        prior=finding.prior,
         counts=Counts(
             simulations=outcome.simulations,
             evaluations=outcome.evaluations,
@@ -69,7 +71,8 @@ def _identity(settings: Settings, sample: "Sample", num_layers: int) -> dict[str
     }
 
 
-def _base(outcome: Outcome, verified: dict[Chain, Score]) -> BaseVerdict:
+def base_verdict(outcome: Outcome, verified: dict[Chain, Score]) -> BaseVerdict:
+    """What the untouched model answers, by the search and alone."""
     chain, score, _ = outcome.chains[0]
     check = verified.get(chain)
     return BaseVerdict(
@@ -96,7 +99,7 @@ def _found(chain: Chain, score: Score, check: Score | None) -> FoundChain:
     )
 
 
-def _best(settings: Settings, outcome: Outcome, verified: dict[Chain, Score]) -> FoundChain | None:
+def best_found(settings: Settings, outcome: Outcome, verified: dict[Chain, Score]) -> FoundChain | None:
     """The shortest right chain whose verification holds; with nothing verified, the shortest right one."""
     for chain, score in outcome.candidates:
         check = verified.get(chain)

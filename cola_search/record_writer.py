@@ -2,12 +2,15 @@
 
 import errno
 import fcntl
+import json
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 from cola_search.errors import UserError
-from cola_search.records import SCHEMA, Record, read_record, record_lines
+from cola_search.records import SCHEMA, Record, read_record, read_records, record_lines
 
 
 class FolderRefused(UserError):
@@ -26,6 +29,8 @@ class RecordWriter:
         self._file = _open(path)
         try:
             _lock(self._file, path)
+            if not os.path.samestat(os.fstat(self._file), path.stat()):
+                raise _taken(path)  # `drop` of another process put a new file there after this one was opened
             self.finished, self._end = _scan(path)
             os.ftruncate(self._file, self._end)
         except BaseException:
@@ -39,17 +44,42 @@ class RecordWriter:
         """
         if record.sample in self.finished:
             raise ValueError(f"sample {record.sample!r} is in {self.path} already")
-        line = memoryview(record.to_line().encode() + b"\n")
-        size = len(line)
+        line = record.to_line().encode() + b"\n"
         try:
-            while line:
-                line = line[os.write(self._file, line) :]
+            _write(self._file, line)
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, self._end)
             raise _write_error(self.path, len(self.finished), error) from error
-        self._end += size
+        self._end += len(line)
         self.finished.add(record.sample)
+
+    def drop(self, unwanted: Callable[[Record], bool]) -> int:
+        """Takes the unwanted records out of the file, and says how many they were; their samples are not finished any more.
+
+        The file is exchanged in one step, so that a crash leaves the old one or the new one. The new one is locked before
+        it gets its name. Raises UserError on a full disk, with the file as it was before.
+        """
+        gone = {record.sample for record in read_records(self.path) if unwanted(record)}
+        if not gone:
+            return 0
+        part = self.path.with_name(self.path.name + ".part")
+        fresh = _open(part)
+        with ExitStack() as on_failure:
+            on_failure.callback(os.close, fresh)
+            try:
+                _lock(fresh, part)
+                _copy_without(self.path, fresh, gone)
+                part.replace(self.path)
+                _sync_folder(self.path.parent)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise _write_error(self.path, len(self.finished), error) from error
+            on_failure.pop_all()
+        os.close(self._file)
+        self._file, self._end = fresh, os.fstat(fresh).st_size
+        self.finished -= gone
+        return len(gone)
 
     def close(self) -> None:
         """Gives the file, and with it the lock, back."""
@@ -74,12 +104,42 @@ def _lock(file: int, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise FolderRefused(
-            f"run_dir: another cola-search is writing {path.parent}: wait for it, stop it, or choose another run_dir"
-        ) from error
+        raise _taken(path) from error
     except OSError as error:  # a file system without locks; the user must see to it that there is one driver
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
+
+
+def _taken(path: Path) -> FolderRefused:
+    return FolderRefused(
+        f"run_dir: another cola-search is writing {path.parent}: wait for it, stop it, or choose another run_dir"
+    )
+
+
+def _write(file: int, data: bytes) -> None:
+    """Writes all of the data: the kernel may take it in pieces."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _copy_without(path: Path, file: int, samples: set[str]) -> None:
+    """Fills the file with the lines at `path` that are of other samples, and waits until they are on the disk."""
+    os.ftruncate(file, 0)
+    with path.open("rb") as lines:
+        for line in lines:
+            if json.loads(line)["sample"] not in samples:
+                _write(file, line)
+    os.fsync(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Waits until the names in the folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _scan(path: Path) -> tuple[set[str], int]:

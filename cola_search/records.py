@@ -7,10 +7,14 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from cola_search.control_records import Control, Probe
 from cola_search.errors import UserError
 
-SCHEMA = 1
-"""Version of the record layout; raise it with every change and teach `Record.from_dict` to read the older ones."""
+SCHEMA = 2
+"""Version of the record layout; raise it with every change and teach `Record.from_dict` to read the older ones.
+
+1: as 2 without `probes` and `prior`.
+"""
 
 
 def package_version() -> str:
@@ -76,17 +80,14 @@ class FoundChain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
-    """The outcome of a control search with the same budget (design, section 7)."""
+class VoidPrior:
+    """Which layers the search was told to be likely skips, by the voids of this sample (LAC, arxiv.org/abs/2505.14467)."""
 
-    target: int | str | None = None
-    """What a decoy was sent after: a wrong option that the base did not choose; None for random chains."""
-    reached: bool
-    """Some chain gave the target (a decoy) or the gold answer (random chains)."""
-    length: int | None
-    """Length of the shortest chain that did; None if none did."""
-    evaluations: int
-    layer_executions: float
+    phase: str
+    """pp: over the tokens of the prompt; rg: over those that the model generates."""
+    alpha: float
+    voids: list[float]
+    """Per layer the share of these tokens for which it is void."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,10 @@ class Record:
     """The shortest verified right chain (the identity counts); None if no chain is right."""
     controls: dict[str, Control] = field(default_factory=dict)
     """`decoy` and `random`, where they were run."""
+    probes: dict[str, Probe] = field(default_factory=dict)
+    """`pass_at_k`, `shuffle`, `transfer` and `undo_one_edit`, where they were run; none of them in a record of schema 1."""
+    prior: VoidPrior | None = None
+    """None where the prior did not come from voids."""
     counts: Counts
     verification: Verification = field(default_factory=Verification)
     seconds: float
@@ -207,6 +212,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "front": lambda rows: [FoundChain(**row) for row in rows],
     "best": _maybe(FoundChain),
     "controls": lambda rows: {name: Control(**row) for name, row in rows.items()},
+    "probes": lambda rows: {name: Probe(**row) for name, row in rows.items()},
+    "prior": _maybe(VoidPrior),
     "counts": _counts,
     "verification": lambda value: Verification(**value),
 }

@@ -9,7 +9,7 @@ from cola_search.cluster import make_backend
 from cola_search.cluster_settings import PoolLimits
 from cola_search.config import Settings
 from cola_search.order import longest_first
-from cola_search.pool import run_pool
+from cola_search.pool import GIVEN_UP, run_pool
 from cola_search.progress import RunProgress
 from cola_search.record_writer import RecordWriter
 from cola_search.records import Record, read_records
@@ -30,6 +30,8 @@ def run(settings: Settings, command: str = "") -> Summary:
     folder = Path(settings.run_dir)
     with RecordWriter(folder / RECORDS) as writer:
         claim(folder, settings.as_dict(), command)
+        if settings.cluster.retry_given_up:
+            writer.drop(_given_up)
         task = load_task(settings.task, limit=settings.samples and max(settings.samples, FACT_ITEMS))
         ids = task.ids[: settings.samples]
         builder = SummaryBuilder()
@@ -68,9 +70,14 @@ def _search(
             builder.add(record)
             tracker.log(record, builder.tally)
             if record.error:
-                progress.say(f"sample {record.sample} failed: {record.error}")
+                remedy = "; cluster.retry_given_up=true with this run_dir tries it again" if _given_up(record) else ""
+                progress.say(f"sample {record.sample} failed: {record.error}{remedy}")
             progress.update(backend.ready)
         return progress.evaluations_per_second
+
+
+def _given_up(record: Record) -> bool:
+    return (record.error or "").startswith(GIVEN_UP)
 
 
 def _limits(settings: Settings) -> PoolLimits:

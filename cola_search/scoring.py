@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from cola_search.chain import Chain
 from cola_search.model.answers import Answer
 from cola_search.model.engine import Engine, Session
 from cola_search.model.engine_settings import EngineSettings
+from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
 from cola_search.outcome import Score
 from cola_search.tasks.grading import GradingError
@@ -20,6 +21,7 @@ from cola_search.tasks.sample import Sample
 NEAR_TIE = {torch.float32: 1e-3, torch.float64: 1e-6, torch.bfloat16: 0.25, torch.float16: 0.05}
 
 Work = list[tuple[Any, Sequence[Chain]]]
+W = TypeVar("W", bound=LayerWatch)
 
 
 class Scored(NamedTuple):
@@ -27,6 +29,18 @@ class Scored(NamedTuple):
 
     scores: list[Score]
     layer_executions: float
+
+
+class Watched(NamedTuple, Generic[W]):
+    """The identity chain's score, what its watch saw of the prompt, and of how many tokens.
+
+    watch: None where chains run one at a time and nobody can watch.
+    tokens: the first rows that the watch was told of are those of the first request's prompt.
+    """
+
+    scored: Scored
+    watch: W | None
+    tokens: int
 
 
 class Scorer(Protocol):
@@ -94,6 +108,24 @@ class ModelScorer:
                 scores = [judge(sample, answer, self.near_tie) for answer in some]
                 scored.append(Scored(scores, session.layer_executions - spent))
         return scored
+
+    def score_base(self, samples: Sequence[Sample], make_watch: Callable[[], W]) -> list[Watched[W]]:
+        """The score of the identity chain of every sample, from its first layer on, with a watch on that very pass."""
+        found: list[Watched[W]] = []
+        identity = Chain.identity(self.engine.model.num_layers)
+        for start in range(0, len(samples), self.settings.samples_in_flight):
+            part = samples[start : start + self.settings.samples_in_flight]
+            for sample in part:
+                self.release(sample)
+            sessions, watches = self._open(list(part)), [make_watch() for _ in part]
+            watched = [self.engine.watch(*pair) for pair in zip(sessions, watches, strict=True)]
+            for watch in watches:
+                watch.start({})
+            scored = self.score_many([(sample, [identity]) for sample in part])
+            for session, one, watch, seen in zip(sessions, scored, watches, watched, strict=True):
+                self.engine.watch(session, None)
+                found.append(Watched(one, watch if seen else None, len(session.encoded.contexts[0])))
+        return found
 
     def release(self, sample: Sample) -> None:
         """Forgets the states kept for the sample."""

@@ -34,6 +34,8 @@ batch_size=N       samples that share a pass (16); it does not change the result
 heatmaps=N         how many samples are drawn token by token (4)
 run_dir=FOLDER     for voids.npz (norms and thresholds), voids.json (voids, usage by layer) and voids.html (pictures)
 """
+ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Where the picture of usage against alpha looks."""
 _PASSED_ON = ("model", "task", "samples", "run_dir")
 
 
@@ -164,8 +166,8 @@ def arrays(found: "Sequence[Voids]") -> dict[str, Any]:
 
 
 def page(summary: dict[str, Any], ids: Sequence[str], found: "Sequence[Voids]", heatmaps: int) -> str:
-    """An HTML page with the layers by phase, and the tokens of the first samples."""
-    from cola_search.report.void_figures import phase_heatmap, token_heatmap
+    """An HTML page with the layers by phase, usage against alpha, and the tokens of the first samples."""
+    from cola_search.report.void_figures import phase_heatmap, token_heatmap, usage_curves
 
     used = {
         phase.upper(): np.array(values["used_by_layer"])
@@ -174,6 +176,7 @@ def page(summary: dict[str, Any], ids: Sequence[str], found: "Sequence[Voids]", 
     }
     title = escape(f"Voids of {summary['model']} on {summary['task']}, alpha {summary['alpha']:g}")
     parts = [f"<h1>{title}</h1>", phase_heatmap(used, "Share of tokens that use each layer") if used else ""]
+    parts.append(usage_curves(by_alpha(found), "Layers used against alpha"))
     for name, each in list(zip(ids, found, strict=True))[:heatmaps]:
         parts.append(f"<h2>{escape(name)}</h2>")
         for label, trace in (("prompt", each.prompt), ("answer", each.response)):
@@ -182,6 +185,21 @@ def page(summary: dict[str, Any], ids: Sequence[str], found: "Sequence[Voids]", 
     style = "body{font-family:sans-serif;margin:2em;background:#fff;color:#333}svg{display:block;margin:1em 0}"
     head = f"<meta charset=utf-8><title>{title}</title><style>{style}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+
+
+def by_alpha(found: "Sequence[Voids]") -> dict[str, list[tuple[float, float]]]:
+    """By phase, (alpha, share of layers used over all tokens) for a range of alphas, from the norms that are there."""
+    import torch
+
+    from cola_search.model.voids import judge_norms
+
+    curves = {}
+    for phase, traces in (("PP", [each.prompt for each in found]), ("RG", [each.response for each in found])):
+        norms = torch.from_numpy(np.concatenate([trace.norms for trace in traces]))
+        if len(norms):
+            voids = {alpha: judge_norms(norms, alpha, found[0].change)[0] for alpha in ALPHAS}
+            curves[phase] = [(alpha, float((~each).float().mean())) for alpha, each in voids.items()]
+    return curves
 
 
 def told(summary: dict[str, Any], folder: Path) -> str:

@@ -16,34 +16,20 @@ and made-up items (for speed only, the same chains on both sides).
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from bench_subjects import agreement, ask_as_a_search_does, made_up, make_engine, real
 
-from cola_search import Chain, load_model, load_task
-from cola_search.baselines import make_search
-from cola_search.job import SEARCH, generator
-from cola_search.model.engine import Engine
-from cola_search.model.engine_settings import EngineSettings
-from cola_search.model.stock import Encoded
-from cola_search.model.surgery import apply_chain
-from cola_search.outcome import Score
-from cola_search.priors import uniform
+from cola_search import Chain
+from cola_search.model.surgery import apply_chain, find_layers
 from cola_search.run_folder import provenance
-from cola_search.scoring import ModelScorer, verify
-from cola_search.settings import SearchSettings
-
-SHAPES = {  # hidden, intermediate, layers, heads, kv heads, head width, vocabulary, tied
-    "llama32_3b": (3072, 8192, 28, 24, 8, 128, 128256, True),
-    "qwen25_7b": (3584, 18944, 28, 28, 4, 128, 152064, False),
-}
 
 
 def main() -> None:
@@ -58,7 +44,7 @@ def main() -> None:
         "device": device_name(model),
     }
     report["rows"] = compare(args, model, task, samples, waves)
-    report["peak_memory_mb"] = peak_memory(model)
+    report["peak_memory_mb"] = max(row["peak_memory_mb"] for row in report["rows"])
     if args.agreement:
         report["agreement"] = agreement(args, model, task, samples, waves)
     show(report)
@@ -75,8 +61,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", default="2GB")
-    parser.add_argument("--waves", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--flights", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--waves", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--flights", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stock-pairs", type=int, default=6, help="(sample, chain) pairs that a1 and a2 run a round")
     parser.add_argument("--agreement", type=int, default=0, help="pairs to verify with stock transformers")
@@ -90,81 +76,6 @@ def command(args: argparse.Namespace) -> str:
     return f"python experiments/bench_engine.py {options} --dtype {args.dtype} --threads {args.threads}"
 
 
-def real(args: argparse.Namespace) -> tuple[Any, Any, list[Any]]:
-    """A real model with the items of a real task."""
-    model = load_model(args.model, dtype=args.dtype)
-    task = load_task(args.task, limit=args.items).bind(model)
-    return model, task, list(task)
-
-
-def made_up(args: argparse.Namespace) -> tuple[Any, Any, list[Any]]:
-    """Random weights in a full-size shape, and four-option items (or prompts to continue) of random tokens."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    hidden, inner, layers, heads, kv_heads, width, vocabulary, tied = SHAPES[args.model.removeprefix("shape:")]
-    config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=kv_heads, head_dim=width, tie_word_embeddings=tied, max_position_embeddings=4096,
-    )  # fmt: skip
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with torch.device(device):
-        torch.set_default_dtype(getattr(torch, args.dtype))
-        hf = LlamaForCausalLM(config).eval().requires_grad_(False)
-        torch.set_default_dtype(torch.float32)
-    model = SimpleNamespace(hf=hf, tokenizer=None, num_layers=layers, name=args.model)
-    rng = np.random.default_rng(0)
-    draw = lambda n: rng.integers(10, 30000, n).tolist()  # noqa: E731
-    samples = []
-    for i in range(args.items):
-        context = draw(int(rng.integers(30, 60)))
-        encoded = Encoded([context] * 4, [draw(int(rng.integers(1, 9))) for _ in range(4)], [])
-        samples.append(SimpleNamespace(id=str(i), encoded=encoded))
-    return model, SimpleNamespace(kind="loglikelihood"), samples
-
-
-class Encoder:
-    """Stands in for lm-eval where the items are made up: they are tokens already."""
-
-    def __init__(self, model: Any):
-        self.lm = SimpleNamespace(tokenizer=None)
-
-    def encode(self, sample: Any) -> Encoded:
-        return sample.encoded
-
-
-def make_engine(args: argparse.Namespace, model: Any, task: Any, in_flight: int) -> Engine:
-    """A fresh engine."""
-    settings = EngineSettings(
-        mode="batched",
-        memory=args.memory,
-        samples_in_flight=in_flight,
-        mix_samples=in_flight > 1,
-        max_batch_tokens=65536,
-    )
-    stock = Encoder(model) if args.model.startswith("shape:") else None
-    return Engine(model, settings, generates=task.kind == "generate_until", stock=stock)
-
-
-def ask_as_a_search_does(args: argparse.Namespace, model: Any, task: Any, sample: Any) -> list[Chain]:
-    """The chains of one search of the sample, in order; with made-up items every chain is as good as its margin is drawn."""
-    search = make_search(
-        SearchSettings(simulations=args.simulations),
-        model.num_layers,
-        uniform(model.num_layers),
-        generator(0, sample.id, SEARCH),
-    )
-    scorer = None if args.model.startswith("shape:") else ModelScorer(model, task, EngineSettings(memory=args.memory))
-    rng = generator(1, sample.id, SEARCH)
-    while chains := search.ask():
-        if scorer is None:
-            search.tell(chains, [Score(rng.random() < 0.4, float(rng.normal())) for _ in chains])
-        else:
-            search.tell(chains, scorer.score(sample, chains))
-    if scorer is not None:
-        scorer.release(sample)
-    return [chain for chain, _, _ in search.outcome().chains]
-
-
 def compare(
     args: argparse.Namespace, model: Any, task: Any, samples: list, chains: dict[str, list[Chain]]
 ) -> list[dict[str, Any]]:
@@ -173,18 +84,23 @@ def compare(
     encoder = make_engine(args, model, task, 1).stock
     pairs = [(sample, chain) for sample in samples for chain in chains[sample.id]]
     times: dict[str, list[float]] = {}
+    peaks: dict[str, float] = {}
     facts: dict[str, dict[str, float]] = {}
     for _ in range(args.rounds):
         some = [pairs[i] for i in rng.choice(len(pairs), args.stock_pairs, replace=False)]
         for name, batched in (("a1 one request at a time", False), ("a2 one padded batch", True)):
+            forget_peak(model)
             for sample, chain in some:
                 seconds = timed(model, lambda s=sample, c=chain, b=batched: run_stock(model, encoder, s, c, b))
                 times.setdefault(name, []).append(seconds)
+            peaks[name] = max(peaks.get(name, 0.0), peak_memory(model))
         for wave in args.waves:
             for flight in args.flights:
                 name = f"b  wave {wave}, {flight} in flight"
+                forget_peak(model)
                 seconds, facts[name] = run_engine(args, model, task, samples, chains, wave, flight)
                 times.setdefault(name, []).append(seconds / len(pairs))
+                peaks[name] = max(peaks.get(name, 0.0), peak_memory(model))
                 print(f"{name}: {len(pairs) / seconds:.1f} evaluations/s", file=sys.stderr, flush=True)
     one, batch = (statistics.median(times[name]) for name in list(times)[:2])
     rate = matmul_rate(model)
@@ -196,6 +112,7 @@ def compare(
             "evaluations_per_second": 1 / median,
             "times_a1": one / median,
             "times_a2": batch / median,
+            "peak_memory_mb": peaks[name],
         }
         if name in facts:
             row |= facts[name]
@@ -276,8 +193,6 @@ def run_engine(
 
 def weights(model: Any) -> tuple[int, int]:
     """Weights of one layer's matrices and of the head: two operations a weight and row."""
-    from cola_search.model.surgery import find_layers
-
     layers = find_layers(model.hf)[1]
     return sum(p.numel() for p in layers[0].parameters() if p.ndim > 1), model.hf.get_output_embeddings().weight.numel()
 
@@ -295,48 +210,27 @@ def matmul_rate(model: Any) -> float:
     return 2 * rows.shape[0] * weight.numel() / seconds
 
 
-def agreement(
-    args: argparse.Namespace, model: Any, task: Any, samples: list, chains: dict[str, list[Chain]]
-) -> dict[str, Any]:
-    """On how many (sample, chain) pairs the engine's verdict is the reference's, and how many of the others are near ties."""
-    engine_settings = EngineSettings(mode="batched", memory=args.memory)
-    scorer = ModelScorer(model, task, engine_settings)
-    per_sample = -(-args.agreement // len(samples))
-    counts = {"pairs": 0, "same_verdict": 0, "same_prediction": 0, "near_ties": 0, "different_and_no_near_tie": 0}
-    margins = []
-    for sample in samples:
-        some = chains[sample.id]
-        for start in range(0, len(some), 16):  # scored in waves, as a search does
-            scores = scorer.score(sample, some[start : start + 16])
-            take = [
-                i
-                for i in range(len(scores))
-                if (start + i) * per_sample // len(some) != (start + i + 1) * per_sample // len(some)
-            ]
-            for i in take:
-                reference = verify(scorer, sample, some[start + i])
-                same = scores[i].correct == reference.correct
-                tie = scores[i].near_tie or reference.near_tie
-                counts["pairs"] += 1
-                counts["same_verdict"] += same
-                counts["same_prediction"] += scores[i].prediction == reference.prediction
-                counts["near_ties"] += tie
-                counts["different_and_no_near_tie"] += not same and not tie
-                margins.append(abs(scores[i].margin - reference.margin))
-        scorer.release(sample)
-    return {**counts, "margin_difference": {q: float(np.nanquantile(margins, q)) for q in (0.5, 0.9, 0.99, 1.0)}}
-
-
 def device_name(model: Any) -> str:
     if next(model.hf.parameters()).is_cuda:
         return torch.cuda.get_device_name()
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def forget_peak(model: Any) -> None:
+    """The peak of memory counts from here on; where Linux does not allow that, from the start of the process."""
+    if next(model.hf.parameters()).is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory(model: Any) -> float:
+    """Most memory, in MB, since `forget_peak`: the GPU's, or what the process had in RAM; the weights are in it."""
     if next(model.hf.parameters()).is_cuda:
         return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def show(report: dict[str, Any]) -> None:
@@ -344,7 +238,7 @@ def show(report: dict[str, Any]) -> None:
     print(
         f"\n{report['arguments']['model']}, {report['arguments']['task']}, {report['arguments']['dtype']}, {report['device']}"
     )
-    print(f"{'variant':<28}{'evaluations/s':>14}{'x a1':>8}{'x a2':>8}{'layers/eval':>13}{'of matmul':>11}")
+    print(f"{'variant':<28}{'evaluations/s':>14}{'x a1':>8}{'x a2':>8}{'MB':>9}{'layers/eval':>13}{'of matmul':>11}")
     for row in report["rows"]:
         more = (
             f"{row['layer_executions_per_evaluation']:>13.1f}{row['share_of_matmul_rate']:>11.0%}"
@@ -352,9 +246,9 @@ def show(report: dict[str, Any]) -> None:
             else ""
         )
         print(
-            f"{row['variant']:<28}{row['evaluations_per_second']:>14.2f}{row['times_a1']:>8.1f}{row['times_a2']:>8.1f}{more}"
+            f"{row['variant']:<28}{row['evaluations_per_second']:>14.2f}{row['times_a1']:>8.1f}{row['times_a2']:>8.1f}"
+            f"{row['peak_memory_mb']:>9,.0f}{more}"
         )
-    print(f"peak memory {report['peak_memory_mb']:,.0f} MB")
     if "agreement" in report:
         print("agreement with stock transformers:", json.dumps(report["agreement"]))
 

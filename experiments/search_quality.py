@@ -67,8 +67,9 @@ def work(cell: Cell) -> dict[str, Any]:
     samples = [task[i] for i in range(cell["first"], len(task))]
     found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
     pairs = zip(samples, found, strict=True) if cell["seed"] == 0 else ()
-    decoys = [decoy for pair in pairs if (decoy := decoy_of(*pair, cell["seed"]))]
-    chased = searched(scorer, decoys, settings, cell, model.num_layers, DECOY)
+    decoys = {sample.id: decoy for sample, outcome in pairs if (decoy := decoy_of(sample, outcome, cell["seed"]))}
+    outcomes = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
+    chased = dict(zip(decoys, outcomes, strict=True))
     grid = [round(look * model.num_layers) for look in LOOKS if look <= cell["chains"]]
     return {
         "num_layers": model.num_layers,
@@ -79,7 +80,7 @@ def work(cell: Cell) -> dict[str, Any]:
         "first_shorter": [outcome.first_shorter and round(outcome.first_shorter.layer_executions) for outcome in found],
         "evaluations": sum(outcome.evaluations for outcome in found),
         "layer_executions": round(sum(outcome.layer_executions for outcome in found)),
-        "decoy": [shortest_by(outcome, grid) for outcome in chased],
+        "decoy": [shortest_by(chased[sample.id], grid) if sample.id in chased else None for sample in samples],
         "verified": held(scorer, samples, found) if cell["seed"] == 0 else None,
     }
 

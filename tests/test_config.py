@@ -194,3 +194,10 @@ def test_a_value_changes_a_made_up_model_or_task_too() -> None:
 )
 def test_only_names_that_hydra_would_trip_over_are_quoted(typed: str, quoted: str) -> None:
     assert quote_names(typed) == quoted
+
+
+def test_several_gpus_a_replica_need_a_device_map() -> None:
+    with pytest.raises(UserError, match=r"cluster\.gpus_per_replica=2 needs model\.device_map=auto"):
+        compose_settings(["cluster.gpus_per_replica=2", "run_dir=r"])
+    settings = compose_settings(["cluster.gpus_per_replica=2", "model.device_map={lm_head:1,model:0}", "run_dir=r"])
+    assert settings.model.device_map == {"lm_head": 1, "model": 0}

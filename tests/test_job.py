@@ -9,6 +9,7 @@ import pytest
 
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
+from cola_search.errors import UserError
 from cola_search.job import Worker, generator
 from cola_search.records import Record
 
@@ -77,12 +78,32 @@ def test_samples_side_by_side_give_the_same_chains_as_one_by_one(settings: Setti
         assert mine.mix_samples and not wanted.mix_samples
 
 
-def test_a_prior_from_voids_changes_the_search_and_its_pass_is_paid_for(
-    settings: Settings, records: list[Record]
+@pytest.mark.parametrize("where", ["stock.encode", "open"])
+def test_a_sample_that_cannot_be_searched_is_an_error_and_its_neighbours_are_not(
+    settings: Settings, records: list[Record], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
+    worker = Worker(replace(settings, engine=replace(settings.engine, samples_in_flight=3, mix_samples=True)))
+    holder = worker.scorer.engine.stock if where == "stock.encode" else worker.scorer.engine
+    name = where.rpartition(".")[2]
+    stock = getattr(holder, name)
+
+    def refuse(sample: Any) -> Any:
+        if sample.id == records[1].sample:
+            raise UserError("too long")
+        return stock(sample)
+
+    monkeypatch.setattr(holder, name, refuse)
+    first, bad, last = worker.work([record.sample for record in records])
+    assert bad["error"] == "too long" and bad["chains"] == [] and bad["sample"] == records[1].sample
+    for data, wanted in ((first, records[0]), (last, records[2])):
+        assert data["error"] is None and [row[0] for row in data["chains"]] == [row.chain for row in wanted.chains]
+    assert worker.scorer._sessions == {}
+
+
+def test_a_prior_from_voids_changes_the_search_and_costs_nothing(settings: Settings, records: list[Record]) -> None:
     voids = Worker(replace(settings, prior=replace(settings.prior, kind="voids")))
     record = Record.from_dict(voids.work([records[0].sample])[0])
-    assert record.chains[0].layer_executions == records[0].chains[0].layer_executions + 6
+    assert record.chains[0] == records[0].chains[0]
     assert [row.chain for row in record.chains] != [row.chain for row in records[0].chains]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from record_fixture import record
 
+from cola_search import record_writer
 from cola_search.errors import UserError
 from cola_search.record_writer import FolderRefused, RecordWriter
 from cola_search.records import SCHEMA, read_records
@@ -89,6 +90,72 @@ def test_a_sample_is_never_written_twice(tmp_path: Path) -> None:
         writer.append(record("a"))
         with pytest.raises(ValueError, match="'a' is in"):
             writer.append(record("a"))
+
+
+def test_dropped_records_leave_and_their_samples_can_be_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path) as writer:
+        for name, error in (("a", None), ("b", "lost"), ("c", "wrong")):
+            writer.append(record(name, error=error))
+        before = path.read_bytes().splitlines()
+        assert writer.drop(lambda kept: kept.error == "lost") == 1
+        assert writer.finished == {"a", "c"} and path.read_bytes().splitlines() == [before[0], before[2]]
+        writer.append(record("b"))
+        assert writer.drop(lambda kept: kept.error == "lost") == 0
+    with RecordWriter(path) as writer:
+        assert writer.finished == {"a", "b", "c"}
+    assert samples(path) == ["a", "c", "b"] and [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_file_is_locked_while_and_after_records_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path) as writer:
+        writer.append(record("a", error="lost"))
+        writer.drop(lambda _: True)
+        with pytest.raises(FolderRefused):
+            RecordWriter(path)
+        writer.append(record("a", error="lost"))
+        opened = record_writer._open(path)  # by a second process, just before the file is exchanged
+        writer.drop(lambda _: True)
+        monkeypatch.setattr(record_writer, "_open", lambda _: opened)
+        with pytest.raises(FolderRefused, match="another cola-search is writing"):
+            RecordWriter(path)
+
+
+@pytest.mark.parametrize("at", ["_copy_without", "_sync_folder"])
+def test_a_driver_killed_while_it_drops_records_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*args: object) -> None:
+        raise Killed
+
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path) as writer:
+        writer.append(record("a"))
+        writer.append(record("b", error="lost"))
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(record_writer, at, die)
+            writer.drop(lambda kept: kept.error == "lost")
+    assert samples(path) == (["a", "b"] if at == "_copy_without" else ["a"])
+    with RecordWriter(path) as writer:
+        writer.drop(lambda kept: kept.error == "lost")
+        assert writer.finished == {"a"}
+
+
+def test_a_full_disk_while_records_are_dropped_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path) as writer:
+        writer.append(record("a"))
+        writer.append(record("b", error="lost"))
+        with files_of_at_most(100), pytest.raises(UserError, match="2 records are whole"):
+            writer.drop(lambda kept: kept.error == "lost")
+        writer.append(record("c"))
+    assert samples(path) == ["a", "b", "c"]
 
 
 def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from record_fixture import decoy, record
 
 from cola_search.errors import UserError
-from cola_search.records import SCHEMA, BaseVerdict, Evaluated, Record, read_records
+from cola_search.records import SCHEMA, BaseVerdict, Evaluated, Record, VoidPrior, read_records
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -22,6 +22,11 @@ def write(path: Path, *lines: str) -> Path:
 def test_a_record_comes_back_from_its_line_as_it_was() -> None:
     for kept in (record(), record(right=False, best=15, controls=decoy(True, 9)), record(best=None, right=False)):
         assert Record.from_dict(json.loads(kept.to_line())) == kept
+
+
+def test_the_voids_behind_a_prior_come_back_from_their_line() -> None:
+    kept = record(prior=VoidPrior(phase="pp", alpha=0.8, voids=[0.25] * 12))
+    assert Record.from_dict(json.loads(kept.to_line())) == kept
 
 
 def test_a_line_says_its_schema_and_version_and_the_contract_of_its_rows() -> None:
@@ -105,3 +110,9 @@ def test_reading_many_records_takes_the_memory_of_few(tmp_path: Path) -> None:
         return used
 
     assert peak(4000) < 1.5 * peak(400)
+
+
+def test_a_record_of_the_first_schema_is_read_without_probes() -> None:
+    line = json.loads(record().to_line()) | {"schema": 1}
+    del line["probes"]
+    assert (Record.from_dict(line).schema, Record.from_dict(line).probes) == (1, {})

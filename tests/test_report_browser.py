@@ -4,13 +4,14 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from report_fixture import HOSTILE, make_record, synthetic_records, write_run
 
 from cola_search.chain import Chain
-from cola_search.records import Record
+from cola_search.records import Record, VoidPrior
 from cola_search.report.compare import write_comparison
 from cola_search.report.page import write_report
 
@@ -266,6 +267,15 @@ def test_a_task_without_margins_and_a_search_without_a_tree_are_shown_too(browse
     assert after == (gold if bare[0].best else "no chain is right")
     browser.click('[data-step="back"]')
     assert browser.texts("#step-label") == ["evaluation 11 of 12"]
+    assert browser.errors() == []
+
+
+def test_a_run_with_a_prior_from_voids_shows_layers_by_phase(browser, tmp_path):
+    prior = VoidPrior(phase="pp", alpha=0.8, voids=[layer / 30 for layer in range(30)])
+    records = [replace(record, prior=prior) for record in synthetic_records(3, evaluations=12)]
+    browser.open(write_report(write_run(tmp_path, records)))
+    cells = "return document.querySelectorAll('#figure-voids [aria-label=\"cell\"] rect').length"
+    browser.wait(lambda: browser.run(cells) == 60)
     assert browser.errors() == []
 
 

@@ -1,11 +1,13 @@
 """The numbers behind the figures."""
 
+from dataclasses import replace
+
 import pytest
 from report_fixture import make_record, synthetic_records
 
-from cola_search.records import Control, Record
+from cola_search.records import Control, Record, VoidPrior
 from cola_search.report.facts import facts
-from cola_search.report.figures import anytime, cloud, depth, figures, forest, reach, usage
+from cola_search.report.figures import anytime, cloud, depth, figures, forest, reach, usage, voids
 from cola_search.report.summary import Summary, summarize
 
 FULL = "0-5"
@@ -53,6 +55,19 @@ def test_the_depth_histogram_keeps_fixed_shortened_and_decoys_apart(run):
     rows = {(row["group"], row["length"]): row["count"] for row in depth(judged(run))["rows"]}
     assert rows == {("fixed", 7): 1, ("shortened", 2): 1, ("shortened", 5): 1, ("decoy", 4): 3}
     assert sum(row["share"] for row in depth(judged(run))["rows"] if row["group"] == "shortened") == pytest.approx(1)
+
+
+def test_voids_are_means_over_samples_beside_the_layers_of_their_best_chains(run):
+    shares = {"a": [0.0] * 5 + [1.0], "b": [0.0] * 5 + [0.5]}
+    traced = [
+        replace(record, prior=VoidPrior(phase="pp", alpha=0.8, voids=shares[record.sample])) for record in run[:2]
+    ]
+    drawn = voids(judged([*traced, *run[2:]]))
+    assert drawn is not None and (drawn["of"], drawn["alphas"]) == (2, [0.8])
+    rows = {(row["row"], row["layer"]): row["share"] for row in drawn["rows"]}
+    assert rows["PP", 0] == 1 and rows["PP", 5] == 0.25
+    assert rows["best chains", 0] == 1 and rows["best chains", 1] == 0.5
+    assert voids(judged(run)) is None
 
 
 def test_the_cloud_holds_every_judged_chain_once(run):

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 from record_fixture import decoy, record
 from report_fixture import HOSTILE, synthetic_records
 
-from cola_search.records import FoundChain
-from cola_search.report.panels import MOST_STRIPS, PANELS, Panels
+from cola_search.records import FoundChain, VoidPrior
+from cola_search.report.panels import MOST_STRIPS, PANELS, VOIDS, Panels
 
 
 def found(chain: str, length: int) -> FoundChain:
@@ -48,6 +48,13 @@ def test_every_picture_is_sound_svg_and_says_what_it_shows() -> None:
     for page in pages.values():
         for image in page.split("<svg")[1:]:
             assert ElementTree.fromstring("<svg" + image[: image.index("</svg>") + 6]).attrib["aria-label"]
+
+
+def test_layers_by_phase_are_a_picture_where_the_prior_came_from_voids() -> None:
+    priors = [VoidPrior(phase="pp", alpha=0.8, voids=[share] * 12) for share in (0.25, 0.75)]
+    page = Panels.of(record(f"s{i}", prior=prior) for i, prior in enumerate(priors)).html()[VOIDS]
+    assert page.count("PP (n=2), layer 11: 50% used") == 1
+    assert VOIDS not in Panels.of([record()]).html()
 
 
 def test_text_of_a_question_cannot_break_out_of_a_picture() -> None:

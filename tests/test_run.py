@@ -8,6 +8,7 @@ import pytest
 
 from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
+from cola_search.pool import GIVEN_UP, ReplicaBroken
 from cola_search.run import run
 
 
@@ -65,3 +66,34 @@ def test_ray_replicas_give_the_records_of_one_process(tiny_folder: Path, tmp_pat
     ]
     run(settings(tiny_folder, tmp_path / "ray", *overrides))
     assert lines(tmp_path / "ray") == lines(tmp_path / "one")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_was_given_up_is_tried_again_only_if_asked_for(tiny_folder: Path, tmp_path: Path, asked: bool) -> None:
+    run(settings(tiny_folder, tmp_path / "whole"))
+    run(settings(tiny_folder, tmp_path / "lost"))
+    path = tmp_path / "lost" / "records.jsonl"
+    first, *others = path.read_text().splitlines()
+    lost = {**json.loads(first), "error": f"{GIVEN_UP}its process died"}
+    path.write_text("\n".join([json.dumps(lost), *others]) + "\n")
+    resumed = run(settings(tiny_folder, tmp_path / "lost", f"cluster.retry_given_up={str(asked).lower()}"))
+    assert resumed.samples == 4
+    assert (lines(tmp_path / "lost") == lines(tmp_path / "whole")) == asked
+    assert len({row["sample"] for row in lines(tmp_path / "lost")}) == len(lines(tmp_path / "lost")) == 4
+
+
+def test_a_sample_that_kills_every_replica_ends_as_an_error_at_every_try(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    class Deadly:
+        def work(self, sample_ids: list[str]) -> list[dict[str, Any]]:
+            tries.extend(sample_ids)
+            raise ReplicaBroken("CUDA error")
+
+    monkeypatch.setattr("cola_search.run.make_worker", lambda _: Deadly())
+    for count in (1, 2):
+        run(settings(tiny_folder, tmp_path, "samples=1", "cluster.retry_given_up=true"))
+        (row,) = lines(tmp_path)
+        assert row["error"].startswith(GIVEN_UP) and len(tries) == 2 * count

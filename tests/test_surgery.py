@@ -224,7 +224,7 @@ def test_experts_in_a_list_as_long_as_the_layers_are_not_taken_for_layers(llama:
 
 def test_wrapped_layers_are_refused(llama: PreTrainedModel) -> None:
     llama.model.layers[0].mlp.forward = llama.model.layers[0].mlp.forward
-    with pytest.raises(UserError, match="forward of its layers is wrapped"):
+    with pytest.raises(UserError, match="forward of its layers is patched"):
         find_layers(llama)
 
 

@@ -30,7 +30,7 @@ def test_settings_can_be_a_configuration_or_keywords(monkeypatch: pytest.MonkeyP
         load_task("arc_easy", limit=0)
 
 
-@pytest.mark.parametrize(("letters", "fits"), [(34, True), (35, False)])
+@pytest.mark.parametrize(("letters", "fits"), [(35, True), (36, False)])
 def test_a_prompt_with_its_answer_must_fit_the_context(
     monkeypatch: pytest.MonkeyPatch, short: Any, letters: int, fits: bool
 ) -> None:

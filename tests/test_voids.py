@@ -170,6 +170,28 @@ def test_the_prompt_of_an_item_is_the_context_of_its_first_request(smollm2: Load
     assert 0.1 < found.pp.mean() < 0.99
 
 
+def test_both_phases_of_a_real_model_are_those_of_the_formula(smollm2: LoadedModel):
+    sample = load_task("arc_easy", limit=1, model=smollm2)[0]
+    assert_formula(smollm2, sample)
+
+
+def assert_formula(model: LoadedModel, sample, max_new_tokens: int = 3) -> None:
+    """find_voids against the formula in NumPy, on norms of prompt and answer in one pass alone without a cache."""
+    found = find_voids(model, sample, max_new_tokens=max_new_tokens)
+    prompt = Stock(model).encode(sample).contexts[0]
+    answer = model.hf.generate(
+        torch.tensor([prompt]), do_sample=False, repetition_penalty=1.0, max_new_tokens=max_new_tokens
+    )[0, len(prompt) :].tolist()
+    norms = stream_norms(model.hf, model.hf.get_submodule(model.layers_path), prompt + answer)
+    traced = np.concatenate([found.prompt.norms, found.response.norms])
+    np.testing.assert_allclose(traced, norms, rtol=1e-3)
+    voids, thresholds = reference(norms, 0.8)
+    clear = np.abs(np.diff(norms, axis=1) - thresholds) > 1e-3 * norms.max(axis=1, keepdims=True)
+    assert (np.concatenate([found.pp, found.rg]) == voids)[clear].all() and clear.mean() > 0.8
+    assert (np.concatenate([found.pp, found.rg]) == reference(traced, 0.8)[0]).all()
+    assert 0.05 < found.pp.mean() < 0.99 and len(found.rg) == len(answer)
+
+
 def test_voids_of_a_chain_are_traced_at_its_positions(tiny_model: LoadedModel):
     with apply_chain(tiny_model.hf, (0, 1, 1, 5)):
         assert find_voids(tiny_model, TEXT, phases=("pp",)).pp.shape[1] == 4

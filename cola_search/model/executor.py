@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
-from cola_search.model.batches import Item, batch_inputs, by_item, rows_of
+from cola_search.model.batches import Item, Stack, batch_inputs, by_item, rows_of
 from cola_search.model.packing import pack
 from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
@@ -65,6 +65,7 @@ class Executor:
         )  # fixed shares: what is dropped follows from the sample alone
         self.max_batch_tokens = max_batch_tokens
         self._rules: dict[int, list[Tensor | None]] = {}
+        self._stack: Stack | None = None
 
     @torch.inference_mode()
     def open(self, sequences: list[list[int]], reads: list[list[int]]) -> Item:
@@ -91,6 +92,7 @@ class Executor:
     def close(self, item: Item) -> None:
         """Gives the item's memory back."""
         item.prefixes.close()
+        self._stack = None
 
     def _masks(self, sees: Tensor, positions: Tensor, length: int) -> tuple[list[Tensor], list[int]]:
         """What each layer lets the packed rows see: their own prefixes, and of these what the family allows by position."""
@@ -153,6 +155,9 @@ class Executor:
         return parts
 
     def _run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+        items = tuple(item for item, _ in work)
+        if self._stack is None or self._stack.items != items:  # a search asks for the same samples wave after wave
+            self._stack = Stack(items)
         waiting, final = Waiting(), {}
         ends = [[self._plan(item, chain, waiting) for chain in chains] for item, chains in work]
         wanted = {node for nodes in ends for node in nodes}
@@ -162,8 +167,8 @@ class Executor:
                     final[node] = self.pool.read(node.rows[item.reads])
         while waiting.by_layer:
             layer, batch = waiting.next_batch()
-            last = [(i, n) for i, n in batch if not n.todo]
-            more = [(i, n) for i, n in batch if n.todo]
+            last = [(i, n) for i, n in batch if not n.todo and i.watch is None]
+            more = [(i, n) for i, n in batch if n.todo or i.watch is not None]
             self._run_groups(more, partial(self._run_batch, layer, wanted=wanted, final=final, waiting=waiting))
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
@@ -215,7 +220,7 @@ class Executor:
     def _run_batch(
         self, layer: int, batch: list[tuple[Item, Node]], wanted: set, final: dict, waiting: Waiting
     ) -> None:
-        hidden, call, mask = batch_inputs(self.pool, layer, batch)
+        hidden, call, mask = batch_inputs(self.pool, layer, batch, self._stack)
         capture = Capture() if self.kv else None
         out = self.anatomy.run_layer(layer, hidden, call, mask, capture)
         for item, nodes in by_item(batch).items():
@@ -227,14 +232,26 @@ class Executor:
         if capture is not None:
             self._store_kv(batch, capture)
         for i, (item, node) in enumerate(batch):
-            if node in wanted:
-                final[node] = out[i, item.reads]
+            if item.watch is not None:
+                item.watch.layer(layer, hidden[i : i + 1, : item.num_rows], out[i : i + 1, : item.num_rows])
             for child in node.todo:
                 waiting.add(item, child)
 
+        ended = [(i, item, node) for i, (item, node) in enumerate(batch) if node in wanted]
+        if ended:
+            final |= self._read_rows(out, ended)
+
+    def _read_rows(self, out: Tensor, ended: list[tuple[int, Item, Node]]) -> dict[Node, Tensor]:
+        """The rows that are read of the sequences that end here, gathered at once."""
+        n = out.shape[1]
+        rows = np.concatenate([i * n + item.reads for i, item, _ in ended])
+        flat = out.reshape(-1, out.shape[2]).index_select(0, torch.from_numpy(rows).to(out.device, non_blocking=True))
+        parts = flat.split([len(item.reads) for _, item, _ in ended])
+        return {node: part for (_, _, node), part in zip(ended, parts, strict=True)}
+
     def _run_last(self, layer: int, batch: list[tuple[Item, Node]], final: dict) -> None:
         """The last layer of chains: only the rows that are read go through it, and its state is not kept."""
-        hidden, call, mask = batch_inputs(self.pool, layer, batch)
+        hidden, call, mask = batch_inputs(self.pool, layer, batch, self._stack)
         out, capture = run_rows(self.anatomy, layer, hidden, call, mask, [item.reads for item, _ in batch])
         for i, (item, node) in enumerate(batch):
             node.origin.todo.remove(node)

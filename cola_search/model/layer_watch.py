@@ -20,7 +20,10 @@ class LayerWatch(Protocol):
         """Told before every forward pass, with the arguments of the module that holds the layers."""
 
     def layer(self, index: int, hidden: Tensor, output: Tensor) -> Tensor | None:
-        """Told after every layer, with the stream `[B, n, d]` before and after it; a tensor replaces the latter."""
+        """Told after every layer, with the stream `[B, n, d]` before and after it; a tensor replaces the latter.
+
+        Both are on the device of the first layer's input, whatever device a `device_map` runs this layer on.
+        """
 
 
 @contextmanager
@@ -44,7 +47,10 @@ def watch_layers(hf: PreTrainedModel, watch: LayerWatch) -> Iterator[None]:
             hidden = bind_call(module, args, kwargs)[hidden_name(module)]
             new = output[0] if isinstance(output, tuple) else output
             stream.check(index, hidden, new)
-            changed = watch.layer(index, hidden, new)
+            if index == 0:
+                stream.home = hidden.device
+            changed = watch.layer(index, hidden.to(stream.home), new.to(stream.home))
+            changed = None if changed is None else changed.to(new.device)
             stream.last = new if changed is None else changed
             if changed is None:
                 return None
@@ -67,6 +73,7 @@ class _Stream:
     def __init__(self, model_type: str) -> None:
         self.model_type = model_type
         self.last: Tensor | None = None
+        self.home = torch.device("cpu")
 
     def check(self, index: int, hidden: Tensor, output: Any) -> None:
         """Raises UserError where the output is not a stream like the input, or the input not the last output."""

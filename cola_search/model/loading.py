@@ -34,6 +34,7 @@ class LoadedModel:
     source       hub, pypi or local: where the weights came from
     revision     commit on the hub, sha256 of the GGUF file, or a digest of the local folder
     layers_path  path of the ModuleList of layers inside `hf`, as `model.layers`
+    device       where it is; with a `device_map` where its embeddings are
     config       the configuration with source, revision, device and dtype settled: loading it again gives the same
     """
 
@@ -63,7 +64,7 @@ def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "
 
     A text is a name in conf/model, a hub id, a local folder or GGUF file, or a `pypi://PACKAGE==VERSION/PATH`.
     `device` and `dtype` other than `auto` override the configuration. Raises UserError: nothing of that name, no way to
-    fetch it, weights that are not safetensors or GGUF, a model whose layers cannot be chained.
+    fetch it, weights that are not safetensors or GGUF, a model whose layers cannot be chained or that does not fit.
     """
     config = with_overrides(
         model if isinstance(model, ModelConfig) else model_config(model), device=device, dtype=dtype
@@ -75,15 +76,30 @@ def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "
         folder = _as_folder(checkpoint, precision)
         tokenizer = _load_tokenizer(folder, checkpoint)
         hf = _load_weights(folder, checkpoint, config, precision)
-        hf.to(place)  # type: ignore[arg-type]  # transformers' decorator hides the signature
+        if config.device_map is None:
+            hf.to(place)  # type: ignore[arg-type]  # transformers' decorator hides the signature
+    devices = _devices(hf, config)
     path, layers = find_layers(hf)
     if config.self_check:
         self_check(hf)
-    log.info("%s: %d layers, %s on %s, from %s.", config.name, len(layers), precision, place, checkpoint.source)
+    where = ", ".join(map(str, devices))
+    log.info("%s: %d layers, %s on %s, from %s.", config.name, len(layers), precision, where, checkpoint.source)
     settled = _settle(config, checkpoint, place, precision)
+    place = devices[0]
     return LoadedModel(
         hf, tokenizer, len(layers), config.name, checkpoint.source, checkpoint.revision, path, place, precision, settled
     )
+
+
+def _devices(hf: PreTrainedModel, config: ModelConfig) -> list[torch.device]:
+    """The devices that hold the weights, that of the embeddings first. Raises UserError if some were left outside."""
+    devices = list(dict.fromkeys(parameter.device for parameter in hf.parameters()))
+    if any(device.type == "meta" for device in devices):  # accelerate would fetch them anew for every layer call
+        raise UserError(
+            f"model.device_map={config.device_map} leaves weights of {config.name} outside the GPUs: give the replica more "
+            "of them (cluster.gpus_per_replica) or take a smaller model."
+        )
+    return devices
 
 
 def pick_device(text: str) -> torch.device:
@@ -198,6 +214,7 @@ def _load_weights(folder: Path, checkpoint: _Checkpoint, config: ModelConfig, dt
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            device_map=config.device_map,
             **attention,
         )
     except Exception as error:
@@ -211,7 +228,8 @@ def _load_weights(folder: Path, checkpoint: _Checkpoint, config: ModelConfig, dt
 def _settle(config: ModelConfig, checkpoint: _Checkpoint, device: torch.device, dtype: torch.dtype) -> ModelConfig:
     revision = checkpoint.revision if checkpoint.source == "hub" else config.revision
     precision = str(dtype).removeprefix("torch.")
-    return replace(config, source=checkpoint.source, revision=revision, device=str(device), dtype=precision)
+    place = str(device) if config.device_map is None else "auto"
+    return replace(config, source=checkpoint.source, revision=revision, device=place, dtype=precision)
 
 
 def _first_line(error: Exception) -> str:

@@ -57,7 +57,7 @@ class Capture(NothingCached):
         if self.order is None:
             return flat
         ordered = torch.zeros_like(flat)
-        ordered[torch.arange(len(flat), device=flat.device)[:, None], self.order] = flat
+        ordered[torch.arange(len(flat), device=flat.device)[:, None], self.order.to(flat.device)] = flat
         return ordered
 
 

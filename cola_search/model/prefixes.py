@@ -42,8 +42,8 @@ class RowPool:
         return flat.view(*rows.shape, -1)
 
     def write(self, rows: np.ndarray, values: Tensor) -> None:
-        """Stores values `[N, width]` at indices `[N]`."""
-        self.data.index_copy_(0, self._index(rows), values)
+        """Stores values `[N, width]`, wherever they are, at indices `[N]`."""
+        self.data.index_copy_(0, self._index(rows), values.to(self.data.device))
 
     def _index(self, rows: np.ndarray) -> Tensor:
         index = torch.from_numpy(np.ascontiguousarray(rows).reshape(-1))

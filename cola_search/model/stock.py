@@ -1,13 +1,17 @@
 """The reference: one chain, one sample, stock transformers, driven by lm-eval's own model class."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
 
 from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.model.surgery import apply_chain
+
+_DRAWN = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,24 @@ class Stock:
         """The sample's answers with the model's layers in the order of `chain`, as `sample.verdict` takes them."""
         with apply_chain(self.model.hf, chain):
             return getattr(self.lm, sample.requests[0].request_type)(sample.requests, disable_tqdm=True)
+
+    def sampled(self, sample: Any, times: int, seed: int) -> list[str]:
+        """Texts that the untouched model answers when its tokens are drawn at temperature 1, `times` of them in a batch.
+
+        They follow from sample, times and seed alone; what the model's generation_config says beside temperature, top_k
+        and top_p goes for them as it does for its greedy answer.
+        """
+        request = sample.requests[0]
+        context, how = request.args
+        drawn = replace(request, arguments=(context, {**how, **_DRAWN}))
+        gpus = [self.model.hf.device] if self.model.hf.device.type == "cuda" else []
+        self.lm.batch_size_per_gpu = times
+        try:
+            with torch.random.fork_rng(devices=gpus):
+                torch.manual_seed(seed)
+                return self.lm.generate_until([drawn] * times, disable_tqdm=True)
+        finally:
+            self.lm.batch_size_per_gpu = 1
 
     def encode(self, sample: Any) -> Encoded:
         """The sample's requests as lm-eval tokenises them."""

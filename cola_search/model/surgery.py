@@ -7,8 +7,10 @@ position. The list of layers is exchanged and the config told its length; masks,
 caches and `generate` stay transformers' own, whatever the family.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
 import torch
@@ -50,8 +52,8 @@ def find_layers(hf: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     if len(found) != 1:
         raise _refusal(hf, f"{len(found)} of its module lists have num_hidden_layers entries, and exactly one must")
     ((path, layers),) = found.items()
-    if any("forward" in vars(module) for module in layers.modules()):
-        raise _refusal(hf, "the forward of its layers is wrapped (device_map over several devices, or a patch)")
+    if any(_is_patched(module) for module in layers.modules()):
+        raise _refusal(hf, "the forward of its layers is patched")
     return path, layers
 
 
@@ -169,7 +171,23 @@ def _copy_at(module: nn.Module, position: int) -> nn.Module:
     state["_modules"] = {name: child and _copy_at(child, position) for name, child in module._modules.items()}
     state |= {name: position for name in _SLOT_NAMES if name in state}
     vars(copy).update(state)
+    if "_hf_hook" in state:
+        _wrap_in_hook(copy, state["forward"])
     return copy
+
+
+def _is_patched(module: nn.Module) -> bool:
+    """Whether the module has a `forward` of its own. A hook of accelerate (`device_map`) around its class's is no patch."""
+    if "_hf_hook" in vars(module):
+        return getattr(vars(module)["_old_forward"], "__func__", None) is not type(module).forward
+    return "forward" in vars(module)
+
+
+def _wrap_in_hook(copy: nn.Module, wrapper: functools.partial) -> None:
+    """Puts the copy's own forward where accelerate's wrapper, which was copied, calls that of the module copied from."""
+    own = MethodType(type(copy).forward, copy)
+    vars(copy)["_old_forward"] = own
+    vars(copy)["forward"] = functools.update_wrapper(functools.partial(wrapper.func, copy), own)
 
 
 @contextmanager

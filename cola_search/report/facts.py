@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cola_search.chain import Chain
-from cola_search.records import Control, Record
+from cola_search.records import Control, Record, VoidPrior
 from cola_search.report.tally import outcome
 
 
@@ -33,6 +33,7 @@ class Facts:
     """(layer executions spent, length) whenever the search saw a right chain shorter than every right one before."""
     spent: float
     controls: dict[str, Control]
+    prior: VoidPrior | None = None
 
     @property
     def base_right(self) -> bool | None:
@@ -58,6 +59,7 @@ def facts(record: Record) -> Facts:
         rights=_rights(record, lengths),
         spent=record.counts.layer_executions,
         controls=dict(record.controls),
+        prior=record.prior,
     )
 
 

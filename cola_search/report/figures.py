@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cola_search.report.facts import Facts
+from cola_search.report.probes import ProbesSummary
 from cola_search.report.stats import Rate, mean_of, wilson
 from cola_search.report.summary import Summary
 
@@ -19,6 +20,12 @@ CURVE_POINTS = 48
 MARGIN_BINS = 28
 MOST_BEST_POINTS = 500
 CONTROL_NAMES = {"decoy": "decoys reached", "random": "random chains, same budget"}
+PROBE_NAMES = {
+    "shuffle": "fixes, options reordered",
+    "transfer": "chains on other items",
+    "undo_fixed": "fixes, one edit undone",
+    "undo_shortened": "shortened, one edit undone",
+}
 
 
 def figures(facts: Sequence[Facts], summary: Summary) -> dict[str, Any]:
@@ -33,6 +40,7 @@ def figures(facts: Sequence[Facts], summary: Summary) -> dict[str, Any]:
         "cloud": cloud(judged),
         "reach": reach(judged, summary),
         "anytime": anytime(judged, summary),
+        "voids": voids(judged),
     }
 
 
@@ -48,9 +56,24 @@ def forest(summary: Summary) -> list[dict[str, Any]]:
     if decoy := summary.controls.get("decoy"):
         rows.append(("decoy reached, of base-wrong", decoy.base_wrong_reached, "var(--control)"))
         rows.append(("decoy reached, of all", decoy.reached, "var(--control)"))
+    rows += _probe_rows(summary.probes)
     rows.append(("shortened, of base-right (ORACLE)", summary.shortened, "var(--shortened)"))
     rows.append(("verdicts confirmed one by one", summary.verification_agreement, "var(--same)"))
     return [{"label": label, "color": color, **asdict(rate)} for label, rate, color in rows]
+
+
+def _probe_rows(probes: ProbesSummary) -> list[tuple[str, Rate, str]]:
+    rows = []
+    if found := probes.pass_at_k:
+        rows.append((f"pass@{found.k} of the base, of base-wrong", found.base_wrong_reached, "var(--control)"))
+    for name, label in PROBE_NAMES.items():
+        probe = getattr(probes, name)
+        if probe is None or not probe.samples:
+            continue
+        rows.append((label, probe.right, "var(--control)"))
+        if probe.base_right is not None:
+            rows.append((f"{label}: the base", probe.base_right, "var(--ink)"))
+    return rows
 
 
 def depth(facts: Iterable[Facts]) -> dict[str, Any]:
@@ -88,6 +111,26 @@ def usage(facts: Iterable[Facts], group: str) -> dict[str, Any]:
         "once": (runs == 1).sum(axis=0).tolist(),
         "repeated": (runs > 1).sum(axis=0).tolist(),
     }
+
+
+def voids(facts: Iterable[Facts]) -> dict[str, Any] | None:
+    """Share of tokens that use each layer, a row a phase, and of the same samples' best chains that run it; None without."""
+    traced = [fact for fact in facts if fact.prior is not None]
+    if not traced:
+        return None
+    used: dict[str, list[Any]] = {}
+    for fact in traced:
+        assert fact.prior is not None
+        used.setdefault(fact.prior.phase.upper(), []).append(1 - np.array(fact.prior.voids))
+    if chains := [np.array(fact.counts) > 0 for fact in traced if fact.counts is not None]:
+        used["best chains"] = chains
+    rows = [
+        {"row": row, "layer": layer, "share": round(float(share), 4), "of": len(shares)}
+        for row, shares in used.items()
+        for layer, share in enumerate(np.mean(shares, axis=0))
+    ]
+    alphas = sorted({fact.prior.alpha for fact in traced if fact.prior is not None})
+    return {"of": len(traced), "alphas": alphas, "num_layers": traced[0].num_layers, "rows": rows}
 
 
 def cloud(facts: Sequence[Facts]) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class _Columns:
 def _detail(record: Record) -> dict[str, Any]:
     """What opening a sample shows beyond its row in the table, with numbers cut to what a page can show."""
     parts = replace(record, chains=[], tree=[])
-    kept = ("choices", "gold", "base", "best", "controls", "counts", "verification", "seconds", "error")
+    kept = ("choices", "gold", "base", "best", "controls", "probes", "counts", "verification", "seconds", "error")
     return {
         **{name: value for name, value in parts.to_dict().items() if name in kept},
         "chains": [[row.chain, row.correct, _short(row.margin), round(row.layer_executions)] for row in record.chains],

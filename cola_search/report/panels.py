@@ -5,15 +5,20 @@ from collections.abc import Iterable
 from html import escape
 from typing import Self
 
+import numpy as np
+
 from cola_search.chain import Chain
 from cola_search.records import Record
 from cola_search.report.strip import strip_svg
 from cola_search.report.svg import GRID, picture, words
 from cola_search.report.tally import outcome
+from cola_search.report.void_figures import phase_heatmap
 
 GROUPS = ("fixed", "shortened")
 PANELS = ("panels/chains", "panels/layer_usage_fixed", "panels/layer_usage_shortened", "panels/depth")
 """The keys that a dashboard shows the pictures under."""
+VOIDS = "panels/voids"
+"""The key of one more, which is there where the prior came from voids."""
 MOST_STRIPS = 16
 """Chains that are drawn for each group: those that save the most layers."""
 _USE = {"skipped": "#d5d9de", "once": "#7187a3", "repeated": "#d98a00"}
@@ -30,6 +35,8 @@ class Panels:
         """Per layer, how many best chains of the group skip it, run it once, repeat it."""
         self.lengths: dict[str, Counter[int]] = {name: Counter() for name in _DEPTH}
         self._strips: dict[str, list[tuple[int, str, str, str]]] = {group: [] for group in GROUPS}
+        self._voids: dict[str, np.ndarray] = {}
+        self._traced: Counter[str] = Counter()
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Self:
@@ -45,6 +52,10 @@ class Panels:
         if result == "error":
             return
         self.num_layers = record.num_layers
+        if record.prior is not None:
+            phase = record.prior.phase.upper()
+            self._voids[phase] = self._voids.get(phase, 0) + np.array(record.prior.voids)
+            self._traced[phase] += 1
         decoy = record.controls.get("decoy")
         if decoy is not None and decoy.reached and decoy.length is not None:
             self.lengths["decoy reached"][decoy.length] += 1
@@ -59,11 +70,15 @@ class Panels:
             del strips[MOST_STRIPS:]
 
     def html(self) -> dict[str, str]:
-        """The page of each of PANELS; all of them, also while there is little to show."""
+        """The page of each of PANELS, also while there is little to show, and of VOIDS where there are any."""
         strips = [_strips(group, self._strips[group], self.num_layers) for group in GROUPS]
         pictures = ["".join(strips), *(_usage(group, self.usage[group]) for group in GROUPS)]
         pictures.append(_depth(self.lengths, self.num_layers))
-        return dict(zip(PANELS, map(_page, pictures), strict=True))
+        pages = dict(zip(PANELS, map(_page, pictures), strict=True))
+        if self._voids:
+            used = {f"{phase} (n={n})": 1 - self._voids[phase] / n for phase, n in self._traced.items()}
+            pages[VOIDS] = _page(phase_heatmap(used, "Share of tokens that use each layer, mean over samples"))
+        return pages
 
     def _count(self, group: str, runs: Iterable[int]) -> None:
         for layer, count in enumerate(runs):

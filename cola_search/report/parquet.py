@@ -39,6 +39,16 @@ _CONTROL = pa.struct(
         "layer_executions": pa.float64(),
     }
 )
+_PROBE = pa.struct(
+    {
+        "tries": pa.int32(),
+        "right": pa.float64(),
+        "base_right": pa.int32(),
+        "reached": pa.float64(),
+        "refused": pa.string(),
+        "layer_executions": pa.float64(),
+    }
+)
 _EVALUATED = pa.struct(
     {
         "chain": pa.string(),
@@ -76,6 +86,8 @@ SCHEMA = pa.schema(
         "chains": pa.list_(_EVALUATED),
         "tree": pa.list_(_NODE),
         "controls": pa.map_(pa.string(), _CONTROL),
+        "probes": pa.map_(pa.string(), _PROBE),
+        "prior": pa.struct({"phase": pa.string(), "alpha": pa.float64(), "voids": pa.list_(pa.float64())}),
         "counts": pa.struct(
             {
                 "simulations": pa.int64(),
@@ -136,6 +148,8 @@ def parquet_row(record: Record) -> dict[str, Any]:
             (name, {**asdict(control), "target": answer_text(record, control.target)})
             for name, control in record.controls.items()
         ],
+        "probes": [(name, asdict(probe)) for name, probe in record.probes.items()],
+        "prior": record.prior and asdict(record.prior),
         "counts": asdict(record.counts),
         "verification": asdict(record.verification),
     }

@@ -16,7 +16,8 @@ RESAMPLES = 2000
 class Rate:
     """A share with its counts and its 95% interval; nothing but counts where there is nothing to count."""
 
-    count: int
+    count: float
+    """A whole number, but where it is an expected one."""
     of: int
     rate: float | None
     low: float | None
@@ -45,7 +46,7 @@ class Mean:
     p90: float | None
 
 
-def wilson(count: int, of: int) -> Rate:
+def wilson(count: float, of: int) -> Rate:
     """The rate with the score interval of Wilson (1927), JASA 22:209-212:
 
     centre = (p + z^2/2n) / (1 + z^2/n), half width = z sqrt(p(1-p)/n + z^2/4n^2) / (1 + z^2/n).
@@ -53,12 +54,64 @@ def wilson(count: int, of: int) -> Rate:
     if of == 0:
         return Rate(count=count, of=of, rate=None, low=None, high=None)
     rate = count / of
+    low, high = _limits(rate, of)
+    return Rate(count=count, of=of, rate=rate, low=low, high=high)
+
+
+def _limits(rate: float, of: float) -> tuple[float, float]:
     scale = 1 + Z95**2 / of
     centre = (rate + Z95**2 / (2 * of)) / scale
     half = Z95 * sqrt(rate * (1 - rate) / of + Z95**2 / (4 * of**2)) / scale
-    low = 0.0 if count == 0 else max(0.0, centre - half)
-    high = 1.0 if count == of else min(1.0, centre + half)
+    return 0.0 if rate == 0 else max(0.0, centre - half), 1.0 if rate == 1 else min(1.0, centre + half)
+
+
+def clustered(clusters: Mapping[tuple[int, int], int]) -> Rate:
+    """The pooled rate of clusters {(count, of): how many such clusters}, whose members go together.
+
+    Wilson's interval with the effective number r(1-r) / var of Dean and Pagano (2015), Journal of Survey Statistics and
+    Methodology 3:484-503, var = m/(m-1) sum (y_i - r n_i)^2 / (sum n_i)^2 over m clusters. Where no spread can be seen
+    (one cluster, all right, all wrong) a cluster counts as one; the number never exceeds that of the members.
+    """
+    kinds = np.array(sorted(clusters), dtype=float).reshape(-1, 2)
+    times = np.array([clusters[int(count), int(of)] for count, of in kinds])
+    count, of = (int(total) for total in times @ kinds) if len(kinds) else (0, 0)
+    if of == 0:
+        return wilson(count, of)
+    rate, m = count / of, int(times.sum())
+    effective = float(m)
+    if m > 1 and 0 < count < of:
+        spread = float(times @ (kinds[:, 0] - rate * kinds[:, 1]) ** 2)
+        variance = m / (m - 1) * spread / of**2
+        effective = min(of, rate * (1 - rate) / variance) if variance else of
+    low, high = _limits(rate, effective)
     return Rate(count=count, of=of, rate=rate, low=low, high=high)
+
+
+def paired_difference(clusters: Mapping[tuple[int, int, int], int]) -> Difference | None:
+    """First rate minus second, pooled over clusters {(of, first count, second count): how many such clusters}.
+
+    Percentile bootstrap over clusters (see `mean_of`), so that members and pairs stay together. None below two clusters.
+    """
+    kinds = np.array(sorted(clusters), dtype=np.int64).reshape(-1, 3)
+    times = np.array([clusters[int(of), int(first), int(second)] for of, first, second in kinds], dtype=np.int64)
+    total = int(times.sum())
+    if total < 2:
+        return None
+    of, first, second = times @ kinds
+    draws = np.random.default_rng(0).multinomial(total, times / total, size=RESAMPLES) @ kinds
+    low, high = np.quantile((draws[:, 1] - draws[:, 2]) / draws[:, 0], [0.025, 0.975])
+    return Difference(difference=float((first - second) / of), low=float(low), high=float(high))
+
+
+def in_words(rate: Rate) -> str:
+    """`45% (9/20)`."""
+    return f"{rate.count}/{rate.of}" if rate.rate is None else f"{rate.rate:.0%} ({rate.count}/{rate.of})"
+
+
+def points(difference: Difference) -> str:
+    """`+4 points (95% interval -10 to +18)`."""
+    interval = f"95% interval {100 * difference.low:+.0f} to {100 * difference.high:+.0f}"
+    return f"{100 * difference.difference:+.0f} points ({interval})"
 
 
 def newcombe(first: Rate, second: Rate) -> Difference | None:

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cola_search.records import Record, package_version
-from cola_search.report.stats import Difference, Mean, Rate, mean_of, newcombe, wilson
+from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
+from cola_search.report.stats import Difference, Mean, Rate, in_words, mean_of, newcombe, points, wilson
 from cola_search.report.tally import ControlTally, Tally, base_right
 
-SUMMARY_SCHEMA = 1
+SUMMARY_SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,8 @@ class Summary:
     verification_agreement: Rate
     near_ties: int
     controls: dict[str, ControlSummary]
+    probes: ProbesSummary
+    """The controls that are no search."""
     warnings: list[str]
     """What a reader must know before quoting any of the above."""
     examples: list[Example]
@@ -132,6 +135,7 @@ class SummaryBuilder:
         tally, first = self.tally, self._first
         base, fixed = wilson(tally.base_right, tally.scored), wilson(tally.fixed, tally.scored - tally.base_right)
         controls = {name: _control(fixed, control) for name, control in sorted(tally.controls.items())}
+        probes = probes_summary(tally.probes, fixed)
         rate = tally.evaluations / tally.seconds if tally.seconds else None
         return Summary(
             task=first.task if first else "",
@@ -157,7 +161,8 @@ class SummaryBuilder:
             verification_agreement=wilson(tally.agreed, tally.checked),
             near_ties=tally.near_ties,
             controls=controls,
-            warnings=_warnings(tally, base, fixed, controls, facts),
+            probes=probes,
+            warnings=[*_warnings(tally, base, fixed, controls, facts), *probe_warnings(probes, fixed)],
             examples=(self._fixed[:1] + self._shortened + self._fixed[1:])[:3],
         )
 
@@ -194,7 +199,7 @@ def _not_above(base: Rate, floor: float | None, what: str) -> str | None:
     if floor is None or base.low is None or base.low > floor:
         return None
     return (
-        f"The base accuracy, {_counts(base)}, is not shown to be above {what} ({floor:.0%}): "
+        f"The base accuracy, {in_words(base)}, is not shown to be above {what} ({floor:.0%}): "
         "a fix on this task is no evidence that the model knew the answer."
     )
 
@@ -204,16 +209,10 @@ def _not_beyond(name: str, fixed: Rate, control: ControlSummary) -> str | None:
     if difference is None or difference.low > 0:
         return None
     what = {"decoy": "a search sent after a wrong answer", "random": "random chains"}.get(name, name)
-    interval = f"95% interval {100 * difference.low:+.0f} to {100 * difference.high:+.0f}"
     return (
-        f"Fixes do not stand above {what}: {_counts(fixed)} against {_counts(control.base_wrong_reached)} "
-        f"where the base is wrong, a difference of {100 * difference.difference:+.0f} points ({interval}). "
-        "Luck can explain them."
+        f"Fixes do not stand above {what}: {in_words(fixed)} against {in_words(control.base_wrong_reached)} "
+        f"where the base is wrong, a difference of {points(difference)}. Luck can explain them."
     )
-
-
-def _counts(rate: Rate) -> str:
-    return f"{rate.rate:.0%} ({rate.count}/{rate.of})"
 
 
 def _example(record: Record) -> Example:

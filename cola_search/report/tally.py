@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from cola_search.records import Control, Record
+from cola_search.report.probes import ProbesTally
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Tally:
     agreed: int = 0
     near_ties: int = 0
     controls: dict[str, ControlTally] = field(default_factory=dict)
+    probes: ProbesTally = field(default_factory=ProbesTally)
 
     def add(self, record: Record) -> None:
         """Counts one record."""
@@ -78,6 +80,7 @@ class Tally:
         self._add_best(record, right)
         for name, control in record.controls.items():
             self.controls.setdefault(name, ControlTally()).add(control, right)
+        self.probes.add(record.probes, right)
 
     def _add_best(self, record: Record, right: bool) -> None:
         base, best = record.base, record.best

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cola_search.report.probes import ProbesSummary, ProbeSummary
 from cola_search.report.stats import Mean, Rate
 from cola_search.report.summary import Example, Summary
 
@@ -65,10 +66,33 @@ def _rates(summary: Summary) -> Table:
         if difference := control.fixed_minus_reached:
             interval = f"{100 * difference.low:+.0f} to {100 * difference.high:+.0f}"
             table.add_row("  fixed minus that", f"{100 * difference.difference:+.0f} pts", "", interval)
+    if found := summary.probes.pass_at_k:
+        _add(table, f"  pass@{found.k} of the base, where it is wrong", found.base_wrong_reached)
     _add(table, "shortened, where the base is right", summary.shortened)
+    _add_probes(table, summary.probes)
     _add(table, "verdicts confirmed alone", summary.verification_agreement)
     return table
 
+
+def _add_probes(table: Table, probes: ProbesSummary) -> None:
+    for name, label in _PROBES.items():
+        probe: ProbeSummary | None = getattr(probes, name)
+        if probe is None:
+            continue
+        if not probe.samples:
+            table.add_row(label, "-", "not applicable", "")
+            continue
+        _add(table, label, probe.right)
+        if probe.base_right:
+            _add(table, "  the base on the same", probe.base_right)
+
+
+_PROBES = {
+    "shuffle": "fixes with options reordered",
+    "transfer": "found chains on other items",
+    "undo_fixed": "fixes with one edit undone",
+    "undo_shortened": "shortened with one edit undone",
+}
 
 _CONTROLS = {"decoy": "decoy reached", "random": "fixed by random chains"}
 

@@ -33,13 +33,14 @@ def load_task(task: str | TaskConfig, *, model: "LoadedModel | None" = None, **s
 def check_fits(task: Task, model: "LoadedModel", ids: Sequence[str] | None = None) -> None:
     """Raise UserError if a prompt of the task (or of the items `ids`), with its answer, is longer than the context.
 
-    A token stands for at least one byte, so only texts with more bytes than the context has tokens are tokenised.
+    For a whole task before a search of it; a replica asks for each of its items (`Stock.encode`). A token stands for at
+    least one byte, so only texts with more bytes than the context has tokens are tokenised.
     """
     context = context_length(model)
     for sample in task if ids is None else map(task.__getitem__, ids):
         for request in sample.requests:
             prompt, rest = request.args[0], request.args[1]
-            answer, room = (rest, 0) if isinstance(rest, str) else ("", _max_new_tokens(rest))
+            answer, room = (rest, -1) if isinstance(rest, str) else ("", _max_new_tokens(rest))  # the last is not read
             if len((prompt + answer).encode()) + room + 1 <= context:
                 continue
             tokens = len(model.tokenizer(prompt + answer)["input_ids"]) + room

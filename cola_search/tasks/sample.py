@@ -37,14 +37,15 @@ class Sample:
     task: "Task"
     part: int  # which of the task's lm-eval tasks it belongs to
     judged_as: dict[str, Any] | None = None  # the doc whose answer a generated decoy is graded against
+    reordered: bool = False  # its options stand in another order than the data set's (see tasks/shuffle.py)
 
     def verdict(self, responses: Sequence[Response]) -> bool:
         """Whether the responses (one per request) are right: lm-eval's filters and metric, for a decoy its target.
 
         Raises GradingError when the grader fails or says something other than 0 or 1.
         """
-        if self.is_decoy and self.choices is not None:
-            return self.prediction(responses) == self.gold
+        if (self.is_decoy or self.reordered) and self.choices is not None:
+            return self.prediction(responses) in self.golds
         metric, lm_eval_task = self.task.metric, self.task.parts[self.part]
         results = self._filtered(responses)
         try:

@@ -8,6 +8,35 @@ const GROUPS = {
 };
 const HALO = { stroke: "var(--panel)", strokeWidth: 4 };
 
+/* Layers by phase: the darker, the more tokens use the layer; below them the chains that the search ended with. */
+cola.drawVoids = (voids, width) =>
+  Plot.plot({
+    width,
+    height: 62 + 30 * new Set(voids.rows.map((row) => row.row)).size,
+    marginLeft: 78,
+    marginBottom: 36,
+    x: {
+      label: "layer →",
+      type: "band",
+      tickSize: 0,
+      ticks: d3.ticks(0, voids.num_layers - 1, width / 50).filter(Number.isInteger),
+    },
+    y: { label: null, tickSize: 0, domain: [...new Set(voids.rows.map((row) => row.row))] },
+    opacity: { domain: [0, 1], range: [0, 1] },
+    marks: [
+      Plot.cell(voids.rows, {
+        x: "layer",
+        y: "row",
+        inset: 0.5,
+        fill: "var(--once)",
+        fillOpacity: "share",
+        stroke: GRID.stroke,
+        channels: { used: "share", of: "of" },
+        tip: { format: { fillOpacity: false, used: (value) => cola.percent(value, 1) } },
+      }),
+    ],
+  });
+
 /* The share of each group that ends at each length, with the decoys below. */
 cola.drawDepth = (depth, width) => {
   const most = Math.max(...depth.rows.map((row) => row.share));

@@ -22,17 +22,15 @@ cola.card = ({ label, value, detail, against = [], color, oracle }) => {
 cola.counted = (rate, of) => [`${rate.count} of ${rate.of} ${of}`, cola.interval(rate)];
 
 /* What stands beside the fix rate, because alone it means little. */
-cola.besideFixes = (controls) => {
-  const rates = Object.entries(controls)
-    .map(([name, control]) => [name, control.base_wrong_reached])
-    .filter(([, rate]) => rate.rate !== null);
+cola.besideFixes = ({ controls, probes }) => {
+  const drawn = probes.pass_at_k;
+  const rates = [
+    ["decoys", controls.decoy?.base_wrong_reached],
+    ["random", controls.random?.base_wrong_reached],
+    [`pass@${drawn?.k}`, drawn?.base_wrong_reached],
+  ].filter(([, rate]) => rate && rate.rate !== null);
   if (!rates.length) return [cola.h("span", {}, "no control was run")];
-  return rates.map(([name, rate]) =>
-    cola.fact(
-      name === "decoy" ? `decoys, ${rate.count}/${rate.of}` : `random, ${rate.count}/${rate.of}`,
-      cola.percent(rate.rate),
-    ),
-  );
+  return rates.map(([name, rate]) => cola.fact(`${name}, ${rate.count}/${rate.of}`, cola.percent(rate.rate)));
 };
 
 cola.baseCard = ({ base_accuracy: base, facts }) => {
@@ -66,7 +64,7 @@ cola.cards = (summary) => {
     detail: cola.counted(fixed, "base-wrong"),
     color: "var(--fixed)",
     oracle: true,
-    against: cola.besideFixes(summary.controls),
+    against: cola.besideFixes(summary),
   };
   const shorter = {
     label: "shortened",

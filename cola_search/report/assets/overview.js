@@ -7,7 +7,7 @@ const USES = [
   ["repeated", "var(--repeat)"],
 ];
 
-cola.depthSection = ({ depth, usage }) => {
+cola.depthSection = ({ depth, usage, voids }) => {
   const use = (group) =>
     usage[group].of &&
     cola.figure({
@@ -26,7 +26,18 @@ cola.depthSection = ({ depth, usage }) => {
     draw: (width) => cola.drawDepth(depth, width),
   });
   const uses = ["fixed", "shortened"].map(use).filter(Boolean);
-  return cola.section("depth", "Depth and layer use", null, before, cola.h("div", { class: "columns" }, uses));
+  const traced =
+    voids &&
+    cola.figure({
+      name: "voids",
+      title: "Layers by phase: what the prior saw",
+      text:
+        `Share of tokens that use each layer (1 - voids, alpha ${voids.alphas.join(", ")}), mean of ` +
+        `${cola.number(voids.of, 0)} samples; below, the share of their best chains that run it (ORACLE).`,
+      draw: (width) => cola.drawVoids(voids, width),
+    });
+  const columns = cola.h("div", { class: "columns" }, uses);
+  return cola.section("depth", "Depth and layer use", null, ...[before, columns, traced].filter(Boolean));
 };
 
 cola.paretoSection = ({ cloud, reach }) => {

@@ -53,6 +53,21 @@ cola.controlText = (name, { reached, length, evaluations, layer_executions: spen
     : `${what} did not get there (${effort}).`;
 };
 
+/* What a control that is no search counted on this sample. */
+cola.probeText = (name, { tries, right, base_right: base, reached, refused }) => {
+  if (refused) return `${cola.probeNames[name] ?? name}: not applicable, ${refused}.`;
+  const beside = base === null ? "" : `, the whole model on ${base}`;
+  const share = reached === null ? "" : `; at least one is right with probability ${cola.percent(reached)}`;
+  return `${cola.probeNames[name] ?? name}: right on ${cola.number(right)} of ${tries}${beside}${share}.`;
+};
+
+cola.probeNames = {
+  pass_at_k: "Answers drawn from the whole model",
+  shuffle: "This chain with the options in another order",
+  transfer: "This chain on other items",
+  undo_one_edit: "This chain with one edit undone",
+};
+
 cola.costText = ({ counts, seconds, verification }) =>
   `${cola.number(counts.evaluations, 0)} evaluations, ${cola.number(counts.layer_executions, 0)} layer executions, ` +
   `${cola.number(counts.simulations, 0)} simulations, ${cola.number(seconds)} s. Verified one by one: ` +
@@ -89,6 +104,7 @@ cola.beforeAndAfter = (detail, numLayers) => {
       : note("No chain that was tried is right."),
     note(cola.refusedText(detail) + cola.costText(detail)),
     Object.entries(controls).map(([name, control]) => note(cola.controlText(name, control))),
+    Object.entries(detail.probes).map(([name, probe]) => note(cola.probeText(name, probe))),
   );
 };
 

@@ -1,0 +1,171 @@
+"""What is known of chains on an ordered list of items: scored when it is asked for, and kept in a file."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cola_search.chain import Chain
+from cola_search.objective.paired import Paired, pair
+from cola_search.outcome import Score
+from cola_search.record_writer import FolderRefused
+
+WRONG, RIGHT, ERROR = "0", "1", "e"
+CHUNK = 256  # items after which what is known is written down
+
+
+@dataclass
+class Known:
+    """What is known of one chain: of the first so many items verdict, margin, and the layer executions spent on it."""
+
+    verdicts: str = ""
+    margins: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+    def add(self, score: Score, cost: float) -> None:
+        """Enters the next item, in the digits in which the file keeps it, so that a resumed run sees the same."""
+        self.verdicts += ERROR if score.error is not None else RIGHT if score.correct else WRONG
+        self.margins.append(float(f"{score.margin:.4g}"))
+        self.costs.append(round(cost, 2))
+
+
+class Board:
+    """The scores of chains on the items, of every chain for a prefix of them, so that all chains are compared on the same.
+
+    Items are never released: opening one costs as much as several chains, so the scorer keeps as many as it has room for
+    (engine.samples_in_flight; best all of them).
+
+    path: where to keep them; a file that is there already is read, and refused if it is of another model or of other
+    items (`about` and the items' ids say which).
+    """
+
+    def __init__(
+        self, scorer: Any, samples: Sequence[Any], path: Path | None = None, about: Mapping[str, Any] | None = None
+    ) -> None:
+        self.samples = samples
+        self._scorer = scorer
+        self._path = path
+        self._known: dict[Chain, Known] = {}
+        ids = hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()[:16]
+        if path is not None:
+            self._read(path, {**(about or {}), "items": len(samples), "ids": ids})
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def known(self, chain: Chain) -> Known:
+        """What is known of a chain; empty for one that was never asked for."""
+        return self._known.setdefault(chain, Known())
+
+    def fill(self, chains: Sequence[Chain], upto: int) -> None:
+        """Scores the chains on the first `upto` items where that is missing: all chains of an item in one call."""
+        chains = list(dict.fromkeys(chains))
+        for start in range(0, upto, CHUNK):
+            stop = min(start + CHUNK, upto)
+            before = {chain: len(self.known(chain).verdicts) for chain in chains}
+            lacking = [chain for chain in chains if before[chain] < stop]
+            wanted = [(i, [c for c in lacking if before[c] <= i]) for i in range(start, stop)]
+            self._score([(i, some) for i, some in wanted if some])
+            self._write({chain: before[chain] for chain in lacking})
+
+    def _score(self, wanted: list[tuple[int, list[Chain]]]) -> None:
+        scored = self._scorer.score_many([(self.samples[i], chains) for i, chains in wanted])
+        for (_, chains), (scores, cost) in zip(wanted, scored, strict=True):
+            share = cost / sum(map(len, chains))  # what chains share is charged to each by its length
+            for chain, score in zip(chains, scores, strict=True):
+                self.known(chain).add(score, share * len(chain))
+
+    def _write(self, before: Mapping[Chain, int]) -> None:
+        if self._path is None or not before:
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            for chain, start in before.items():
+                known = self.known(chain)
+                row = {"chain": str(chain), "from": start, "verdicts": known.verdicts[start:]}
+                row |= {"margins": known.margins[start:], "costs": known.costs[start:]}
+                file.write(json.dumps(row) + "\n")
+
+    def _read(self, path: Path, about: Mapping[str, Any]) -> None:
+        """Takes in the file, without a last line that a crash tore; begins it where there is none."""
+        if not path.exists() or not path.stat().st_size:
+            path.write_text(json.dumps(about) + "\n", encoding="utf-8")
+            return
+        lines = path.read_bytes().splitlines(keepends=True)
+        if not lines[-1].endswith(b"\n"):
+            path.write_bytes(b"".join(lines[:-1]))
+            lines = lines[:-1]
+        if not lines or json.loads(lines[0]) != about:
+            raise FolderRefused(f"run_dir: {path} is of another model, task or items: choose another run_dir.")
+        for line in lines[1:]:
+            row = json.loads(line)
+            known = self.known(Chain.parse(row["chain"]))
+            if row["from"] == len(known.verdicts):
+                known.verdicts += row["verdicts"]
+                known.margins += row["margins"]
+                known.costs += row["costs"]
+
+
+class View:
+    """A board as one method sees it, with what the method would have spent without the others.
+
+    evaluations: (chain, item) pairs that it looked at. layer_executions: what scoring them cost, whoever paid.
+    """
+
+    def __init__(self, board: Board, base: Chain) -> None:
+        self.board, self.base = board, base
+        self.evaluations = 0
+        self.layer_executions = 0.0
+        self._seen: dict[Chain, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.board)
+
+    def see(self, chains: Sequence[Chain], upto: int) -> None:
+        """Looks at the first `upto` items of the chains, and of the base, which everything is compared with."""
+        upto = min(upto, len(self))
+        self.board.fill([self.base, *chains], upto)
+        for chain in dict.fromkeys([self.base, *chains]):
+            seen = self._seen.get(chain, 0)
+            if upto > seen:
+                self.evaluations += upto - seen
+                self.layer_executions += sum(self.board.known(chain).costs[seen:upto])
+                self._seen[chain] = upto
+
+    def seen(self, chain: Chain) -> int:
+        """How many items of the chain were looked at."""
+        return self._seen.get(chain, 0)
+
+    def finished(self) -> list[Chain]:
+        """The chains that were looked at on all items, without the base."""
+        return [chain for chain, seen in self._seen.items() if seen == len(self) and chain != self.base]
+
+    def compare(self, chain: Chain, rival: Chain | None = None) -> Paired:
+        """The chain against another (None: the base) on the items seen of both; items where either failed are left out."""
+        rival = self.base if rival is None else rival
+        upto = min(self.seen(chain), self.seen(rival))
+        verdicts = zip(self.board.known(rival).verdicts[:upto], self.board.known(chain).verdicts[:upto], strict=True)
+        judged = [(theirs == RIGHT, mine == RIGHT) for theirs, mine in verdicts if ERROR not in (theirs, mine)]
+        return pair([theirs for theirs, _ in judged], [mine for _, mine in judged])
+
+    def merit(self, chain: Chain) -> float:
+        """Mean over the items seen of sigmoid(margin / scale), a smooth accuracy; by verdict where there is no margin.
+
+        The scale is the base's median absolute margin, so that tasks with other metrics compare alike.
+        """
+        scale = self._scale()
+        upto, known = self.seen(chain), self.board.known(chain)
+        margins = np.array(known.margins[:upto])
+        right = np.array([verdict == RIGHT for verdict in known.verdicts[:upto]], dtype=float)
+        smooth = 1 / (1 + np.exp(-np.clip(margins / scale, -50, 50)))
+        return float(np.where(np.isnan(margins), right, smooth).mean()) if upto else 0.0
+
+    def _scale(self) -> float:
+        margins = np.abs(np.array(self.board.known(self.base).margins))
+        margins = margins[np.isfinite(margins)]
+        scale = float(np.median(margins)) if len(margins) else 1.0
+        return scale if scale > 0 and math.isfinite(scale) else 1.0

@@ -1,0 +1,80 @@
+"""Which chains a menu is chosen from, and their table on the calibration items: a race of two heats."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import numpy as np
+
+from cola_search.baselines import make_search
+from cola_search.chain import Chain
+from cola_search.job import SEARCH, generator, run_searches
+from cola_search.objective.menu import exits, joined_edit, keep_best, single_edits
+from cola_search.objective.option_table import OptionTable, score_table
+from cola_search.priors import uniform
+from cola_search.scoring import ModelScorer
+from cola_search.settings import SearchSettings
+from cola_search.tasks.sample import Sample
+
+
+def searched(
+    scorer: ModelScorer, samples: Sequence[Sample], settings: SearchSettings, seed: int
+) -> dict[Chain, set[str]]:
+    """By chain the ids of the samples that it solved in one search each; as many at a time as may be in flight."""
+    num_layers = scorer.engine.model.num_layers
+    table = uniform(num_layers, settings.hazard, settings.skip_share)
+    solved: dict[Chain, set[str]] = {}
+    size = scorer.settings.samples_in_flight
+    for start in range(0, len(samples), size):
+        part = samples[start : start + size]
+        searches = [make_search(settings, num_layers, table, generator(seed, s.id, SEARCH)) for s in part]
+        run_searches(scorer, list(zip(part, searches, strict=True)))
+        for sample, search in zip(part, searches, strict=True):
+            scorer.release(sample)
+            for chain, _ in search.outcome().candidates:
+                solved.setdefault(chain, set()).add(sample.id)
+    return solved
+
+
+def race(
+    scorer: ModelScorer,
+    samples: Sequence[Sample],
+    more: Sequence[Chain],
+    *,
+    max_block: int,
+    pairs: int,
+    first: int,
+    finalists: int,
+    longest: int,
+) -> OptionTable:
+    """The table of the base, its early exits and the best other chains, on all the samples.
+
+    The first heat is run on the first `first` samples only: the base with one edit of at most `max_block` layers, `more`,
+    and then `pairs` of the best edits. Its best `finalists` chains of at most `longest` layers are run on all samples.
+    """
+    num_layers = scorer.engine.model.num_layers
+    base = Chain.identity(num_layers)
+    always = [base, *exits(base)]
+    heat, edits = samples[:first], single_edits(num_layers, max_block)
+    table = score_table(scorer, heat, list(dict.fromkeys([*always, *edits, *more])))
+    joined = best_pairs(table.columns([base, *edits]), longest)
+    new = [chain for chain in joined if chain not in table.chains][:pairs]
+    if new and scorer.engine.generates:  # the options are the answers given, so a new chain may add some
+        table = score_table(scorer, heat, [*table.chains, *new])
+    elif new:
+        table = table.beside(score_table(scorer, heat, new))
+    fitting = table.columns([chain for chain in table.chains if len(chain) <= longest])
+    return score_table(scorer, samples, keep_best(fitting, finalists, always), hidden=not scorer.engine.generates)
+
+
+def best_pairs(table: OptionTable, longest: int, parents: int = 24) -> list[Chain]:
+    """Two single edits at once, one of them a skip, in at most `longest` layers: the best `parents` of each kind by
+    accuracy, pairs of the better ones first. The table's first chain is the base, the others have one edit each."""
+    base, *edits = table.chains
+    rates = dict(zip(table.chains, table.right.mean(axis=0).tolist(), strict=True))
+    ranked = sorted(edits, key=lambda chain: (-rates[chain], len(chain), chain))
+    skips = [chain for chain in ranked if len(chain) < len(base)][:parents]
+    repeats = [chain for chain in ranked if len(chain) > len(base)][:parents]
+    partners = [chain for pair in zip_longest(repeats, skips) for chain in pair if chain is not None]
+    places = sorted(np.ndindex(len(skips), len(partners)), key=sum)
+    joined = [joined_edit(skips[i], partners[j], len(base)) for i, j in places]
+    return [chain for chain in dict.fromkeys(joined) if chain is not None and len(chain) <= longest]

@@ -1,0 +1,260 @@
+"""objective=dataset: one chain for a whole task, searched, chosen and reported on three sets of items that share none."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from cola_search.chain import Chain
+from cola_search.config import ObjectiveSettings, Settings
+from cola_search.errors import UserError
+from cola_search.model.export import export_chain
+from cola_search.model.loading import LoadedModel, load_model
+from cola_search.objective.board import Board, View
+from cola_search.objective.items import Items, split_items
+from cola_search.objective.methods import METHODS, Lab, Method, find
+from cola_search.objective.paired import Paired, holm
+from cola_search.record_writer import FolderRefused
+from cola_search.report.stats import wilson
+from cola_search.run_folder import claim, git_commit
+from cola_search.scoring import ModelScorer
+
+DATASET = "dataset.json"
+EXPORT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A chain on the three sets of items, each compared with the base; held_out only for what was chosen or is shown."""
+
+    chain: Chain
+    search: Paired
+    selection: Paired
+    held_out: Paired | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a method ends with: the chain that the selection items chose of its finalists, None if none will do."""
+
+    method: str
+    finalists: list[Verdict]
+    choice: Verdict | None
+    evaluations: int
+    layer_executions: float
+
+
+class Contest:
+    """The three boards, and what methods are allowed to see of them."""
+
+    def __init__(self, settings: Settings, model: LoadedModel, items: Items, folder: Path | None = None) -> None:
+        self.settings, self.model, self.items = settings, model, items
+        self.base = Chain.identity(model.num_layers)
+        scorer = ModelScorer(model, items.task, settings.engine)
+        about = {"model": model.name, "revision": str(model.revision), "prompt_hash": items.task.prompt_hash}
+        boards = {
+            name: Board(scorer, samples, folder and folder / f"{name}.jsonl", about)
+            for name, samples in (
+                ("search", items.search),
+                ("selection", items.selection),
+                ("held_out", items.held_out),
+            )
+        }
+        self.lab = Lab(settings, model, scorer, boards["search"])
+        self._selection = boards["selection"]
+        self._held_out = View(boards["held_out"], self.base)
+
+    def enter(self, method: Method, budget: float | None = None) -> Chosen:
+        """What a method finds, and what the selection items choose of it; held-out items are not touched."""
+        found = find(self.lab, method, budget)
+        selection = View(self._selection, self.base)
+        finalists = found.finalists(self.settings.objective.goal)
+        selection.see(finalists, len(selection))
+        verdicts = [Verdict(c, found.view.compare(c), selection.compare(c)) for c in finalists]
+        return Chosen(
+            method,
+            verdicts,
+            choose(verdicts, self.settings.objective),
+            found.view.evaluations + selection.evaluations,
+            found.layer_executions + selection.layer_executions,
+        )
+
+    def reveal(self, chosen: Chosen, front: bool = False) -> Chosen:
+        """The same with its choice scored on the held-out items, and for `front` every finalist as well."""
+        shown = [v for v in chosen.finalists if front or v is chosen.choice]
+        self._held_out.see([verdict.chain for verdict in shown], len(self._held_out))
+        done = {
+            v.chain: Verdict(v.chain, v.search, v.selection, self._held_out.compare(v.chain) if v in shown else None)
+            for v in chosen.finalists
+        }
+        choice = None if chosen.choice is None else done[chosen.choice.chain]
+        return Chosen(chosen.method, list(done.values()), choice, chosen.evaluations, chosen.layer_executions)
+
+    def base_counts(self) -> tuple[int, int]:
+        """(right, of) of the base on the held-out items."""
+        self._held_out.see([], len(self._held_out))
+        paired = self._held_out.compare(self.base)
+        return paired.base_right, paired.n
+
+
+def choose(verdicts: Sequence[Verdict], objective: ObjectiveSettings) -> Verdict | None:
+    """The choice on the selection items: the shortest that is not worse there, or the most accurate if it gains at all."""
+    if objective.goal == "shorter":
+        fit = [verdict for verdict in verdicts if verdict.selection.not_worse(objective.margin)]
+        return min(fit, key=lambda v: (len(v.chain), -v.selection.difference, v.chain), default=None)
+    fit = [verdict for verdict in verdicts if verdict.selection.difference > 0]
+    return min(fit, key=lambda v: (-v.selection.difference, len(v.chain), v.chain), default=None)
+
+
+def winner(contestants: Sequence[Chosen], objective: ObjectiveSettings, longest: int) -> Chosen | None:
+    """The method whose choice is the best by the same rule, on the selection items alone; of equals the earlier one.
+
+    Choices of more than `longest` layers, which single repeats are, stand beside the others but cannot win.
+    """
+    choices = {id(c.choice): c for c in contestants if c.choice is not None and len(c.choice.chain) <= longest}
+    best = choose([c.choice for c in choices.values() if c.choice is not None], objective)
+    return None if best is None else choices[id(best)]
+
+
+def check_sizes(items: Items, objective: ObjectiveSettings) -> None:
+    """Raises UserError where even a chain that answers like the base could not be told to be not worse."""
+    for name, some in (("search", items.search), ("selection", items.selection), ("held-out", items.held_out)):
+        if objective.goal == "shorter" and not Paired(len(some), 0, 0, 0).not_worse(objective.margin):
+            raise UserError(
+                f"objective.margin={objective.margin}: {len(some)} {name} items are too few to tell that a chain is "
+                "not worse by it; raise objective.items or objective.held_out, or the margin."
+            )
+
+
+def run_dataset(settings: Settings, command: str = "") -> dict[str, Any]:
+    """Searches one chain for the task, writes dataset.json and perhaps a checkpoint, and returns what is in the former.
+
+    It works in this process, whatever `cluster` says. What was scored is kept in run_dir (search.jsonl and so on), and
+    the same command goes on with it. Raises UserError for what the user can mend.
+    """
+    folder = Path(settings.run_dir)
+    if settings.objective.export and (folder / EXPORT).exists():
+        raise UserError(f"objective.export: {folder / EXPORT} is there already; move it away, or take another run_dir.")
+    say = Console(stderr=True, highlight=False).print
+    with _locked(folder):
+        claim(folder, settings.as_dict(), command)
+        model = load_model(settings.model)
+        items = split_items(settings.objective, settings.task, model, settings.seed)
+        check_sizes(items, settings.objective)
+        say(f"one chain for {settings.task.name}, in this process: {items.source}, {len(items.held_out)} held out")
+        contest = Contest(settings, model, items, folder)
+        contestants = []
+        for chosen in _contestants(contest):
+            contestants.append(chosen)
+            say(f"{chosen.method}: {chosen.choice.chain if chosen.choice else 'no chain will do'}", markup=False)
+        best = winner(contestants, settings.objective, model.num_layers)
+        shown = [contest.reveal(chosen, front=chosen is best) for chosen in contestants]
+        result = report(contest, shown, None if best is None else best.method)
+        (folder / DATASET).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        if settings.objective.export and best is not None and best.choice is not None:
+            export_chain(model, best.choice.chain, folder / EXPORT, _card(result))
+    return result
+
+
+def _contestants(contest: Contest) -> Iterator[Chosen]:
+    """The tree first: what it spent is the budget of the others."""
+    objective = contest.settings.objective
+    tree = contest.enter("tree", contest.settings.search.max_layer_executions)
+    yield tree
+    if objective.baselines:
+        for method in METHODS[1:]:
+            if method != "repeat" or objective.goal == "better":
+                yield contest.enter(method, tree.layer_executions)
+
+
+def report(contest: Contest, contestants: Sequence[Chosen], best: str | None) -> dict[str, Any]:
+    """Everything that was found, as plain data; p-values are corrected over all methods that made a choice."""
+    objective, items = contest.settings.objective, contest.items
+    right, of = contest.base_counts()
+    rows = [_row(chosen, objective.margin) for chosen in contestants]
+    key = "p_not_worse" if objective.goal == "shorter" else "p_better"
+    tested = [row for row in rows if row["held_out"]]
+    for row, p in zip(tested, holm([row["held_out"][key] for row in tested]), strict=True):
+        row["held_out"]["p_holm"] = round(p, 6)
+    front = next((chosen.finalists for chosen in contestants if chosen.method == best), [])
+    return {
+        "task": contest.settings.task.name,
+        "model": contest.settings.model.name,
+        "layers": contest.model.num_layers,
+        "goal": objective.goal,
+        "margin": objective.margin,
+        "seed": contest.settings.seed,
+        "calibration": items.source,
+        "items": {"search": len(items.search), "selection": len(items.selection), "held_out": len(items.held_out)},
+        "base": {"right": right, "of": of, "chance": items.task.chance, "majority": items.task.majority},
+        "chosen": best,
+        "methods": rows,
+        "front": [_verdict(verdict, objective.margin) for verdict in front],
+        "commit": git_commit(),
+    }
+
+
+def _row(chosen: Chosen, margin: float) -> dict[str, Any]:
+    blank = {"chain": None, "length": None, "search": None, "selection": None, "held_out": None}
+    made = {} if chosen.choice is None else _verdict(chosen.choice, margin)
+    spent = {"evaluations": chosen.evaluations, "layer_executions": round(chosen.layer_executions)}
+    return {"method": chosen.method, **blank, **made, "finalists": len(chosen.finalists), **spent}
+
+
+def _verdict(verdict: Verdict, margin: float) -> dict[str, Any]:
+    sets = {"search": verdict.search, "selection": verdict.selection, "held_out": verdict.held_out}
+    described = {name: None if paired is None else describe(paired, margin) for name, paired in sets.items()}
+    return {"chain": str(verdict.chain), "length": len(verdict.chain), **described}
+
+
+def describe(paired: Paired, margin: float) -> dict[str, Any]:
+    """Counts, accuracy with its interval, the paired difference with its, and the p-values."""
+    low, high = paired.interval()
+    rate = wilson(paired.right, paired.n)
+    return {
+        "n": paired.n,
+        "base_right": paired.base_right,
+        "right": paired.right,
+        "gained": paired.gained,
+        "lost": paired.lost,
+        "accuracy": [rate.rate, rate.low, rate.high],
+        "difference": [paired.difference, low, high],
+        "lower_bound": paired.lower_bound(),
+        "not_worse": paired.not_worse(margin),
+        "p_not_worse": paired.p_not_worse(margin),
+        "p_better": paired.p_better,
+        "p_two_sided": paired.p_two_sided,
+    }
+
+
+def _card(result: dict[str, Any]) -> dict[str, Any]:
+    row = next(row for row in result["methods"] if row["method"] == result["chosen"])
+    told = row["held_out"]
+    return {
+        "task": result["task"],
+        "found by": f"{row['method']}, on {result['calibration']}",
+        "held-out items": told["n"],
+        "accuracy on them": f"{told['right'] / told['n']:.3f} (base {told['base_right'] / told['n']:.3f})",
+    }
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder for this process alone. Raises FolderRefused if another one works in it."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise FolderRefused(f"run_dir: another cola-search is working in {folder}: wait, or take another.") from error
+    except OSError as error:
+        raise UserError(f"run_dir: cannot write {folder} ({error.strerror}): choose another run_dir.") from error
+    try:
+        yield
+    finally:
+        lock.release()

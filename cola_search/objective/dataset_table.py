@@ -1,0 +1,80 @@
+"""The result of objective=dataset as a person reads it in a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDE = 140
+
+
+def print_dataset(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
+    """Prints the table of methods on held-out items, and what was chosen."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:  # a pipe has no width to keep to
+        console.width = max(console.width, _WIDE)
+    base, items = result["base"], result["items"]
+    title = f"\n{result['task']} with {result['model']} ({result['layers']} layers), one chain, goal: {result['goal']}"
+    console.print(Text(title, style="bold"))
+    console.print(Text(f"searched on {items['search']} and chosen on {items['selection']} ({result['calibration']})"))
+    console.print(Text(f"base on {base['of']} held-out items: {_points(base['right'] / base['of'])}{_levels(base)}"))
+    console.print(_table(result), Text(_legend(result), style="dim"))
+    console.print(Text(_conclusion(result)), Text(f"\n{folder}"))
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("method", "chain", "length", "chosen on", "held out", "minus base (95%)", "p", "p Holm", "cost"):
+        table.add_column(name, justify="left" if name in ("method", "chain") else "right", overflow="fold")
+    for row in result["methods"]:
+        cost = f"{row['layer_executions']:,}"
+        if row["chain"] is None:
+            table.add_row(row["method"], "no chain will do", "", "", "", "", "", "", cost)
+            continue
+        chosen, told = row["selection"], row["held_out"]
+        table.add_row(
+            f"{row['method']} *" if row["method"] == result["chosen"] else row["method"],
+            row["chain"],
+            str(row["length"]),
+            f"{100 * chosen['difference'][0]:+.1f}",
+            _points(told["accuracy"][0]),
+            "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * value for value in told["difference"])),
+            f"{told['p_not_worse' if result['goal'] == 'shorter' else 'p_better']:.3f}",
+            f"{told['p_holm']:.3f}",
+            cost,
+        )
+    return table
+
+
+def _conclusion(result: Mapping[str, Any]) -> str:
+    row = next((row for row in result["methods"] if row["method"] == result["chosen"]), None)
+    if row is None:
+        return "No method found a chain that will do: take the model as it is."
+    told, saved = row["held_out"], 1 - row["length"] / result["layers"]
+    holds = told["p_holm"] < 0.05
+    claim = "not worse than" if result["goal"] == "shorter" else "more accurate than"
+    return (
+        f"{row['method']}: {row['length']} of {result['layers']} layers ({saved:.0%} fewer); "
+        f"{'' if holds else 'not shown to be '}{claim} the base on {told['n']} held-out items."
+    )
+
+
+def _legend(result: Mapping[str, Any]) -> str:
+    if result["goal"] == "shorter":
+        test = f"p: against worse by {100 * result['margin']:g} points or more (Tango's score test, one-sided)"
+    else:
+        test = "p: against not more accurate than the base (exact McNemar test, one-sided)"
+    return (
+        f"{test}; corrected by Holm.\nchosen on: minus base on the selection items. cost: layer executions. *: chosen."
+    )
+
+
+def _levels(base: Mapping[str, Any]) -> str:
+    named = {name: base[name] for name in ("chance", "majority") if base[name] is not None}
+    return f" ({', '.join(f'{name} {_points(value)}' for name, value in named.items())})" if named else ""
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}%"

@@ -1,0 +1,68 @@
+"""Which items are for the search, which for the choice, and which for nothing but the final score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cola_search.config import ObjectiveSettings
+from cola_search.errors import UserError
+from cola_search.model.loading import LoadedModel
+from cola_search.tasks.config import TaskConfig
+from cola_search.tasks.load import check_fits, load_task
+from cola_search.tasks.sample import Sample
+from cola_search.tasks.task import Task
+
+CALIBRATION_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class Items:
+    """Three sets of items that share none.
+
+    search: what chains are searched on. selection: what the choice is made on. held_out: what it is reported on.
+    source: one sentence on where the first two come from.
+    """
+
+    task: Task
+    search: Sequence[Sample]
+    selection: Sequence[Sample]
+    held_out: Sequence[Sample]
+    source: str
+
+
+def split_items(settings: ObjectiveSettings, config: TaskConfig, model: LoadedModel, seed: int = 0) -> Items:
+    """The items of a task for an objective; calibration items are drawn by the seed, held-out ones are the first.
+
+    Raises UserError: no such split, too few items left for calibration, a prompt that the model cannot read.
+    """
+    task = load_task(config).bind(model)
+    held_out = task.ids[: settings.held_out]
+    pool, ids, source = _calibration(settings, config, model, task, len(held_out))
+    drawn = [ids[i] for i in np.random.default_rng([seed, len(ids)]).permutation(len(ids))][: settings.items]
+    cut = len(drawn) - round(settings.selection * len(drawn))
+    if not 0 < cut < len(drawn):
+        raise UserError(
+            f"objective.held_out={settings.held_out} leaves {len(drawn)} calibration items of task {config.name} "
+            f"({source}), too few to search and to choose on: hold out fewer items, or name another objective.split."
+        )
+    for owner, some in ((task, held_out), (pool, drawn)):
+        check_fits(owner, model, some)
+    made = [pool[i] for i in drawn]
+    return Items(task, made[:cut], made[cut:], [task[i] for i in held_out], f"{len(drawn)} items of {source}")
+
+
+def _calibration(
+    settings: ObjectiveSettings, config: TaskConfig, model: LoadedModel, task: Task, held_out: int
+) -> tuple[Task, list[str], str]:
+    """The task to calibrate on, the ids to draw from, and what they are called."""
+    evaluated = str(task.parts[0].config.test_split)
+    split = settings.split or CALIBRATION_SPLIT
+    if split != evaluated:
+        try:
+            other = load_task(config, split=split).bind(model)
+            return other, list(other.ids), f"the {split} split"
+        except UserError:
+            if settings.split is not None:
+                raise
+    return task, list(task.ids[held_out:]), f"the {evaluated} split after the {held_out} that are held out"

@@ -1,0 +1,190 @@
+"""objective=menu: a few chains and a way to choose among their answers without labels; all choices made on calibration."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cola_search.chain import Chain
+from cola_search.config import ObjectiveSettings, Settings
+from cola_search.errors import UserError
+from cola_search.model.engine_settings import EngineSettings
+from cola_search.model.loading import LoadedModel, load_model
+from cola_search.objective.arms import (
+    Arm,
+    build_menus,
+    choose_arm,
+    cross_validate,
+    held_out_table,
+    make_arms,
+    oracle_rows,
+)
+from cola_search.objective.candidates import race, searched
+from cola_search.objective.items import Items, split_items
+from cola_search.objective.menu import generic_chains, menu_cost, solved_by
+from cola_search.objective.option_table import OptionTable, score_table
+from cola_search.records import read_records
+from cola_search.report.stats import wilson
+from cola_search.run_folder import claim, git_commit
+from cola_search.scoring import ModelScorer
+from cola_search.settings import SearchSettings
+from cola_search.tasks.sample import Sample
+
+MENU = "menu.json"
+SHARES = (0.85, 1.0, 2.0)
+"""Budgets of the table besides objective.budget: a shorter model, the model's own cost, and twice that."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One model on one task: what is needed to choose a menu and to report on it. Tables are kept below `cache`."""
+
+    model: LoadedModel
+    items: Items
+    objective: ObjectiveSettings
+    search: SearchSettings
+    engine: EngineSettings
+    seed: int
+    cache: Path
+
+    def run(self, say: Callable[[str], None] = print) -> dict[str, Any]:
+        """What menu.json holds; the held-out items are scored last and nothing is chosen on them."""
+        scorer = ModelScorer(self.model, self.items.task, self.engine)
+        if not scorer.engine.generates and self.items.held_out[0].choices is None:
+            raise UserError(
+                f"objective=menu chooses among options or generated answers; {self.items.task.name} has neither."
+            )
+        layers, objective = self.model.num_layers, self.objective
+        shares = sorted({*SHARES, objective.budget})
+        arms = make_arms(layers, shares, generated=scorer.engine.generates)
+        calibration = self._kept("calibration", self._key(), lambda: self._race(scorer, say))
+        say(
+            f"{len(calibration.chains)} chains on {len(calibration)} calibration items; trying {len(arms)} arms on them"
+        )
+        crossed = cross_validate(calibration, arms, objective.menu_size, seed=self.seed)
+        menus = build_menus(calibration, arms, objective.menu_size)
+        chains = list(dict.fromkeys([calibration.chains[0], *(chain for menu in menus.values() for chain in menu)]))
+        say(f"scoring {len(chains)} chains on {len(self.items.held_out)} held-out items")
+        held_out = self._kept(
+            "held_out",
+            self._key(chains),
+            lambda: score_table(scorer, self.items.held_out, chains, hidden=not scorer.engine.generates),
+        )
+        rows = held_out_table(calibration, held_out, arms, crossed, objective.menu_size)
+        oracle = oracle_rows(calibration, held_out, [share * layers for share in shares], objective.menu_size)
+        choice = choose_arm(arms, crossed, objective.budget * layers, control=False)
+        return {
+            **self._facts(calibration, held_out),
+            "rows": rows,
+            "oracle": oracle,
+            "layer_executions": round(scorer.layer_executions),
+            "chosen": choice and self._chosen(choice, rows[arms.index(choice)], calibration),
+        }
+
+    def _race(self, scorer: ModelScorer, say: Callable[[str], None]) -> OptionTable:
+        objective, samples = self.objective, [*self.items.search, *self.items.selection]
+        longest = int(max(1.0, objective.budget) * self.model.num_layers)
+        if objective.records is not None:
+            solved = recorded(Path(objective.records), samples)
+        else:
+            say(f"searching {min(objective.searches, len(samples))} calibration items for candidates")
+            solved = searched(scorer, samples[: objective.searches], self.search, self.seed)
+        more = generic_chains(solved, objective.candidates, longest)
+        say(f"{len(more)} of {len(solved)} chains that solved an item go into the race")
+        return race(
+            scorer,
+            samples,
+            more,
+            max_block=self.search.max_block,
+            pairs=objective.candidates,
+            first=objective.first,
+            finalists=objective.finalists,
+            longest=longest,
+        )
+
+    def _kept(self, name: str, key: str, make: Callable[[], OptionTable]) -> OptionTable:
+        """The table of that name, out of the cache if it was made from the same."""
+        path = self.cache / f"{name}-{key}.npz"
+        if not path.exists():
+            make().save(path)
+        return OptionTable.load(path)
+
+    def _key(self, chains: Sequence[Chain] = ()) -> str:
+        items = [
+            [sample.id for sample in some] for some in (self.items.search, self.items.selection, self.items.held_out)
+        ]
+        about = (
+            self.model.name,
+            str(self.model.revision),
+            str(self.model.hf.dtype),
+            self.items.task.prompt_hash,
+            items,
+        )
+        text = repr((about, self.objective, self.search, self.seed, chains))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def _facts(self, calibration: OptionTable, held_out: OptionTable) -> dict[str, Any]:
+        right = held_out.right[:, 0]
+        task = self.items.task
+        return {
+            "task": task.name,
+            "model": self.model.name,
+            "layers": self.model.num_layers,
+            "seed": self.seed,
+            "calibration": self.items.source,
+            "items": {"calibration": len(calibration), "held_out": len(held_out)},
+            "chains": len(calibration.chains),
+            "base": {**asdict(wilson(int(right.sum()), len(right))), "chance": task.chance, "majority": task.majority},
+            "commit": git_commit(),
+        }
+
+    def _chosen(self, arm: Arm, row: dict[str, Any], calibration: OptionTable) -> dict[str, Any]:
+        chains = [Chain.parse(text) for text in row["chains"]]
+        covered = calibration.columns(chains).covered
+        return {
+            **asdict(arm),
+            "chains": row["chains"],
+            "menu_cost": menu_cost(chains),
+            "coverage_oracle": asdict(wilson(int(covered.sum()), len(covered))),
+        }
+
+
+def recorded(path: Path, samples: Sequence[Sample]) -> dict[Chain, set[str]]:
+    """By chain the calibration items that it solved in a record file; other items of the file are left out.
+
+    Raises UserError if there is no such file, or if it holds no calibration item.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"objective.records={path} is not a file: name the records.jsonl of a run on calibration items."
+        )
+    # An id alone does not tell a split: items of two splits may both be called 0.
+    known = {(sample.id, sample.question) for sample in samples}
+    solved = solved_by(record for record in read_records(path) if (record.sample, record.question) in known)
+    if not solved:
+        raise UserError(
+            f"objective.records={path} holds no solved calibration item: search some with task.split=train, "
+            "or leave it out so that they are searched here."
+        )
+    return solved
+
+
+def run_menu(settings: Settings, command: str = "") -> dict[str, Any]:
+    """Chooses a menu for the task, writes menu.json, and returns what is in it. It works in this process.
+
+    What was scored is kept in run_dir, and the same command goes on with it. Raises UserError for what the user can mend.
+    """
+    folder, say = Path(settings.run_dir), Console(stderr=True, highlight=False).print
+    if settings.objective.records is not None and not Path(settings.objective.records).is_file():
+        recorded(Path(settings.objective.records), [])
+    claim(folder, settings.as_dict(), command)
+    model = load_model(settings.model)
+    items = split_items(settings.objective, settings.task, model, settings.seed)
+    study = Study(model, items, settings.objective, settings.search, settings.engine, settings.seed, folder / "tables")
+    result = study.run(lambda line: say(line, markup=False))
+    (folder / MENU).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result

@@ -1,0 +1,95 @@
+"""The result of objective=menu as a person reads it in a terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDE = 140
+_SHOWN = 4  # arms of each budget, by their accuracy on calibration
+
+
+def print_menu(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
+    """Prints what the best arms on calibration are worth on held-out items, beside the base and the oracle."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:  # a pipe has no width to keep to
+        console.width = max(console.width, _WIDE)
+    base, items = result["base"], result["items"]
+    console.print(Text(f"\n{result['task']} with {result['model']} ({result['layers']} layers), a menu", style="bold"))
+    console.print(
+        Text(f"chosen on {items['calibration']} items ({result['calibration']}) out of {result['chains']} chains")
+    )
+    console.print(Text(f"base on {base['of']} held-out items: {_points(base['rate'])}, cost {result['layers']}"))
+    console.print(_table(result), Text(_LEGEND, style="dim"), Text(_conclusion(result)), Text(folder), sep="\n")
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in (
+        "menu",
+        "selector",
+        "budget",
+        "chosen on",
+        "held out",
+        "cost",
+        "minus base (95%)",
+        "p",
+        "p Holm",
+        "chains",
+    ):
+        table.add_column(name, justify="left" if name in ("menu", "selector", "chains") else "right", overflow="fold")
+    for row in _shown(result):
+        span = (row["difference"], row["difference_low"], row["difference_high"])
+        star = " *" if row["chosen"] else ""
+        p_holm = f"{row['p_holm']:.3f}" if "p_holm" in row else ""
+        table.add_row(
+            row["menu"],
+            row["selector"] + star,
+            f"{row['budget']:g}",
+            _points(row["calibration"]),
+            _points(row["rate"]),
+            f"{row['cost']:g}",
+            "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * value for value in span)),
+            f"{row['p']:.3f}",
+            p_holm,
+            ", ".join(row["chains"]),
+        )
+    for row in result["oracle"]:
+        chains = ", ".join(row["chains"])
+        table.add_row(row["menu"], "oracle", f"{row['budget']:g}", "", _points(row["rate"]), "", "", "", "", chains)
+    return table
+
+
+def _shown(result: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The controls, and of each budget the arms that are best on calibration."""
+    rows = [row for row in result["rows"] if row["chains"]]
+    yield from (row for row in rows if row["menu"] == "base")
+    for budget in sorted({row["budget"] for row in rows}):
+        some = [row for row in rows if row["budget"] == budget and row["menu"] != "base"]
+        best = sorted(some, key=lambda row: (not row["chosen"], -row["calibration"], row["cost"]))
+        yield from best[:_SHOWN]
+
+
+def _conclusion(result: Mapping[str, Any]) -> str:
+    chosen = result["chosen"]
+    if chosen is None:
+        return "No menu fits the budget."
+    row = next(row for row in result["rows"] if all(row[key] == chosen[key] for key in ("menu", "selector", "budget")))
+    holds = row["p"] < 0.05 and row["difference"] > 0
+    return (
+        f"Calibration chooses {row['menu']} with {row['selector']}: {100 * row['difference']:+.1f} points at a cost of "
+        f"{row['cost']:g} layer executions (base {result['layers']}), "
+        f"{'' if holds else 'not shown to be '}more accurate than the base (p {row['p']:.3f}, that one test alone)."
+    )
+
+
+_LEGEND = (
+    "chosen on: cross-validated accuracy on calibration. p: exact McNemar test against the base, two-sided; Holm over all\n"
+    "arms tried. base: the untouched model alone with the same selector. oracle: uses the answer key. *: chosen on calibration."
+)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}%"

@@ -1,0 +1,210 @@
+"""The ways to come by one chain for a whole set of items; each gives the chains that stood up to the search items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from cola_search import priors
+from cola_search.baselines import Searcher, make_search
+from cola_search.chain import Chain
+from cola_search.config import Settings
+from cola_search.job import run_searches
+from cola_search.model.loading import LoadedModel
+from cola_search.objective import policies
+from cola_search.objective.board import Board, View
+from cola_search.objective.racing import Standing, halving, race
+from cola_search.outcome import Score
+from cola_search.prior_tables import PriorTables
+from cola_search.seeding import generator
+from cola_search.settings import SearchSettings
+
+Method = Literal["tree", "random", "greedy", "shortgpt", "voids", "block", "learnt", "repeat"]
+METHODS: tuple[Method, ...] = get_args(Method)
+FACT_ITEMS = 128  # of the search items whose prompts the static policies look at, and that the prior is learnt from
+ITEM_SIMULATIONS = 100  # of the search of one item that the prior is learnt from, at most
+SHARPNESS = 10.0  # of the sigmoid through which the search sees a difference: ten points of accuracy are 1
+TREE, RANDOM, LEARNT = range(3)  # what a generator is for
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What every method works with: the model, the settings, and the board of the search items."""
+
+    settings: Settings
+    model: LoadedModel
+    scorer: Any
+    board: Board
+
+    @property
+    def base(self) -> Chain:
+        """The identity chain."""
+        return Chain.identity(self.model.num_layers)
+
+    @property
+    def facts_items(self) -> Sequence[Any]:
+        """The items that the static policies look at."""
+        return self.board.samples[:FACT_ITEMS]
+
+    @cached_property
+    def stream(self) -> policies.StreamFacts:
+        """What the layers do to the stream."""
+        return policies.stream_facts(self.model, self.facts_items)
+
+    @cached_property
+    def void_share(self) -> np.ndarray:
+        """Per layer the share of prompt tokens for which it is void, [L]."""
+        return policies.void_share(self.model, self.facts_items, self.settings.prior.alpha)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method found on the search items, and what it spent there."""
+
+    method: str
+    view: View
+    extra: float  # layer executions besides those of the view: passes over prompts, searches of single items
+
+    @property
+    def layer_executions(self) -> float:
+        """All that the method spent."""
+        return self.view.layer_executions + self.extra
+
+    def finalists(self, goal: str) -> list[Chain]:
+        """The Pareto front over (accuracy, length) of the chains that saw all search items, shortest first.
+
+        For the goal `better`, the eight most accurate as well, since the best on the search items is partly luck.
+        """
+        chains = [chain for chain in self.view.finished() if goal == "shorter" or self._allowed(chain)]
+        difference = {chain: self.view.compare(chain).difference for chain in chains}
+        front: list[Chain] = []
+        for chain in sorted(chains, key=lambda c: (len(c), -difference[c], c)):
+            if not front or difference[chain] > difference[front[-1]]:
+                front.append(chain)
+        if goal == "better":
+            best = sorted(chains, key=lambda c: (-difference[c], len(c), c))[:8]
+            front += [chain for chain in best if chain not in front]
+        return front
+
+    def _allowed(self, chain: Chain) -> bool:
+        return self.method == "repeat" or len(chain) <= len(self.view.base)
+
+
+def find(lab: Lab, method: Method, budget: float | None = None) -> Found:
+    """What the method finds on the search items. `budget`: layer executions, which its last step may pass."""
+    view, limit = View(lab.board, lab.base), float("inf") if budget is None else budget
+    match method:
+        case "tree":
+            menu = PriorTables(lab.settings, lab.model).menu
+            settings = replace(search_settings(lab.settings), max_layer_executions=budget)
+            rng = generator(lab.settings.seed, lab.settings.task.name, TREE)
+            drive(view, make_search(settings, lab.model.num_layers, tree_prior(lab), rng, menu), lab.settings)
+            return Found(method, view, _prior_cost(lab))
+        case "random":
+            settings = replace(search_settings(lab.settings), algorithm="random", max_layer_executions=budget)
+            rng = generator(lab.settings.seed, lab.settings.task.name, RANDOM)
+            table = priors.uniform(lab.model.num_layers, settings.hazard, settings.skip_share)
+            drive(view, make_search(settings, lab.model.num_layers, table, rng), lab.settings)
+            return Found(method, view, 0.0)
+        case "greedy":
+            chains = list(policies.greedy_removal(view, lab.settings.objective.first, limit))
+        case "repeat":
+            blocks = policies.repeated_blocks(lab.model.num_layers)
+            chains = halving(view, blocks, lab.settings.objective.first, keep=8)
+        case _:
+            chains, extra = static_chains(lab, method, limit)
+            judge(view, chains, lab.settings)
+            return Found(method, view, extra)
+    judge(view, chains, lab.settings)
+    return Found(method, view, 0.0)
+
+
+def static_chains(lab: Lab, method: Method, budget: float) -> tuple[list[Chain], float]:
+    """The chains of a static policy, one for every length, and the layer executions that finding them cost."""
+    passes = float(lab.model.num_layers * len(lab.facts_items))
+    match method:
+        case "shortgpt":
+            return policies.remove_lowest(lab.stream.influence), passes
+        case "block":
+            return policies.remove_block(lab.stream.distance), passes
+        case "voids":
+            return policies.remove_lowest(-lab.void_share), passes
+        case _:
+            table, spent = learnt_table(lab, budget)
+            return policies.remove_lowest(-table[:, priors.SKIP]), spent
+
+
+def learnt_table(lab: Lab, budget: float) -> tuple[np.ndarray, float]:
+    """The per-layer prior [L, 3] from prior.records, or else from a search of each of some search items, and its cost.
+
+    The single searches use the items' own gold answers, and end once the budget is spent.
+    """
+    search, layers = lab.settings.search, lab.model.num_layers
+    if lab.settings.prior.kind == "learnt":
+        return PriorTables(lab.settings, lab.model).find([None], lab.scorer)[0].table, 0.0
+    uniform = priors.uniform(layers, search.hazard, search.skip_share)
+    best: list[Chain] = []
+    simulations = min(ITEM_SIMULATIONS, search.simulations)
+    spent, size = 0.0, lab.settings.engine.samples_in_flight
+    for start in range(0, len(lab.facts_items), size):
+        some = lab.facts_items[start : start + size]
+        rngs = [generator(lab.settings.seed, sample.id, LEARNT) for sample in some]
+        searches = [make_search(replace(search, simulations=simulations), layers, uniform, rng) for rng in rngs]
+        run_searches(lab.scorer, list(zip(some, searches, strict=True)))
+        outcomes = [made.outcome() for made in searches]
+        best += [outcome.candidates[0][0] for outcome in outcomes if outcome.candidates]
+        spent += sum(outcome.layer_executions for outcome in outcomes)
+        for sample in some:
+            lab.scorer.release(sample)
+        if spent >= budget:
+            break
+    return priors.learn_table(best, layers, search.hazard, search.skip_share, lab.settings.prior.strength), spent
+
+
+def tree_prior(lab: Lab) -> np.ndarray:
+    """The table [L, 3] of the tree: for voids, from the share over all tokens of the prompts looked at."""
+    if lab.settings.prior.kind != "voids":
+        return PriorTables(lab.settings, lab.model).find([None], lab.scorer)[0].table
+    search = lab.settings.search
+    return priors.from_skip_scores(lab.void_share, search.hazard, search.skip_share, lab.settings.prior.floor)
+
+
+def _prior_cost(lab: Lab) -> float:
+    return float(lab.model.num_layers * len(lab.facts_items)) if lab.settings.prior.kind == "voids" else 0.0
+
+
+def search_settings(settings: Settings) -> SearchSettings:
+    """The search for the goal: first not worse, then short; or by accuracy, with no chain longer than the base."""
+    if settings.objective.goal == "shorter":
+        return replace(settings.search, reward="lexicographic")
+    return replace(settings.search, reward="margin", max_length=1.0)
+
+
+def drive(view: View, search: Searcher, settings: Settings) -> None:
+    """Runs a search to its end; every wave is a race."""
+    while chains := search.ask():
+        before = view.layer_executions
+        standings = judge(view, chains, settings)
+        scores = [graded(standing, settings.objective.goal, settings.objective.margin) for standing in standings]
+        search.tell(chains, scores, view.layer_executions - before)
+
+
+def judge(view: View, chains: Sequence[Chain], settings: Settings) -> list[Standing]:
+    """The standings of chains after the race that the goal asks for: against the base, or against the best so far."""
+    objective = settings.objective
+    if objective.goal == "shorter":
+        return race(view, chains, objective.first, objective.margin)
+    best = max(view.finished(), key=lambda chain: view.compare(chain).difference, default=view.base)
+    return race(view, chains, objective.first, 0.0, rival=best)
+
+
+def graded(standing: Standing, goal: str, margin: float) -> Score:
+    """A race as a score. Right: not worse than the base by the margin (goal `better`: more accurate), on all items.
+
+    Both by the one-sided lower bound, which a chain that was dropped early has from few items, so the little that is
+    known of it counts against it. The margin of the score is how far the bound lies from what was asked, scaled.
+    """
+    excess = standing.paired.lower_bound() + (margin if goal == "shorter" else 0.0)
+    return Score(correct=standing.finished and excess > 0, margin=SHARPNESS * excess)

@@ -1,0 +1,139 @@
+"""The page of experiments/papers.py: our rows beside the papers' own figures."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cola_search.report.stats import newcombe, wilson
+
+Row = dict[str, Any]
+# CoLa (arxiv.org/abs/2507.07996), Table 1, in percent: original, skip only, recurrence only, CoLa.
+COLA_TASKS = ["cola_arc_easy", "cola_arc_challenge", *(f"dart_math_{level}" for level in range(1, 6))]
+COLA = {
+    "Llama-3.2-3B": [
+        [27.8, 20.8, 7.0, 5.4, 3.0, 2.6, 1.4],
+        [75.4, 75.6, 27.8, 18.4, 18.4, 13.0, 8.2],
+        [65.4, 54.8, 26.6, 16.8, 11.2, 8.2, 5.0],
+        [95.8, 98.2, 63.6, 46.8, 34.8, 26.0, 25.6],
+    ],
+    "Llama-3.2-3B-Instruct": [
+        [39.8, 37.4, 13.0, 7.4, 5.8, 9.8, 14.4],
+        [86.8, 86.6, 30.2, 22.2, 19.6, 16.2, 13.2],
+        [76.2, 72.6, 40.6, 25.2, 21.0, 18.2, 23.8],
+        [95.8, 98.2, 81.0, 64.0, 47.6, 42.4, 44.0],
+    ],
+}
+# Void in Language Models (arxiv.org/abs/2505.14467): accuracy without and with skipping, PP% and RG% of layers used.
+VOID = [
+    "| Qwen2.5-7B-Instruct, MMLU (paper) | 69.24 → 71.29 | - | 30% |",
+    "| Mistral-7B-Instruct-v0.3, GPQA Diamond (paper) | 13.88 → 18.36 | - | 70% |",
+]
+HEAD = """# The two papers, on small models
+
+`python experiments/papers.py` and `python experiments/voids.py`. Every accuracy that a search reaches uses the gold answer of
+the item itself (oracle): it says that a chain exists, not that anybody could have chosen it.
+
+## CoLa: accuracy when the best chain of 200 simulations is chosen by the gold answer
+
+Accuracy in percent with 95% Wilson interval; depth: mean length of the shortest right chain over the items that have one, in
+percent of the model's layers. The papers' rows have 500 items each and larger models.
+"""
+
+
+def page(rows: list[Row], voids: Path) -> str:
+    """The whole page in markdown."""
+    rows = [row for row in rows if "base" in row]
+    parts = [HEAD, *table_1(rows), "", FINDINGS, *findings(rows), "", *void_part(voids)]
+    return "\n".join(parts) + "\n"
+
+
+def table_1(rows: list[Row]) -> Iterable[str]:
+    """CoLa's Table 1: a line a model and arm, a column a task."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    yield "| model | space | " + " | ".join(tasks) + " |"
+    yield "| --- | --- |" + " --- |" * len(tasks)
+    for model in dict.fromkeys(row["model"] for row in rows):
+        known = {(row["task"], row["arm"]): row for row in rows if row["model"] == model}
+        bases = [next((row for (t, _), row in known.items() if t == task), None) for task in tasks]
+        yield f"| {model} | original | " + " | ".join(percent(row["base"] if row else None) for row in bases) + " |"
+        for arm in ("skip only", "repeat only", "both"):
+            cells = [known.get((task, arm)) for task in tasks]
+            yield f"| {model} | {arm} | " + " | ".join(reached(row) for row in cells) + " |"
+    for model, table in COLA.items():
+        for space, line in zip(("original", "skip only", "repeat only", "both"), table, strict=True):
+            values = dict(zip(COLA_TASKS, line, strict=True))
+            yield f"| {model} (paper) | {space} | " + " | ".join(str(values.get(task, "-")) for task in tasks) + " |"
+
+
+def percent(right: list[int] | None) -> str:
+    """A rate in percent with its interval."""
+    if not right:
+        return "-"
+    rate = wilson(sum(right), len(right))
+    return f"{100 * rate.count / rate.of:.1f} ({100 * (rate.low or 0):.0f}–{100 * (rate.high or 0):.0f})"
+
+
+def reached(row: Row | None) -> str:
+    """Accuracy with the best chain, and its mean depth."""
+    if row is None:
+        return "-"
+    lengths = [length for length in row["shortest"] if length]
+    depth = f", depth {100 * np.mean(lengths) / row['num_layers']:.0f}%" if lengths else ""
+    return percent([int(length > 0) for length in row["shortest"]]) + depth
+
+
+FINDINGS = """
+## CoLa's two findings, and what luck reaches
+
+The paper: a shorter chain exists for more than 75% of the items that the model has right, and a right chain for more than 60%
+of those it has wrong. Beside each stand random chains (as many, of the same space, inside the same caps) and the decoy: the
+same search sent after a wrong answer that the model did not give. A fix that does not stand above its decoy is what any answer
+would have got.
+
+| model | task | base right: shorter chain | random | base wrong: fixed | random | decoy | fixed − decoy | verdict |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def findings(rows: list[Row]) -> Iterable[str]:
+    """One line a model and task: both findings with their controls, of the search over both kinds of edit."""
+    for row in sorted((row for row in rows if row["arm"] == "both"), key=lambda row: row["model"]):
+        layers = row["num_layers"]
+        right = [i for i, base in enumerate(row["base"]) if base]
+        wrong = [i for i, base in enumerate(row["base"]) if not base]
+        shorter, luck_shorter = (counts([0 < row[kind][i] < layers for i in right]) for kind in ("shortest", "random"))
+        fixed, luck_fixed = (counts([row[kind][i] > 0 for i in wrong]) for kind in ("shortest", "random"))
+        decoys = [length > 0 for length in row["decoy"].values()]
+        gap = newcombe(wilson(sum(row["shortest"][i] > 0 for i in wrong), len(wrong)), wilson(sum(decoys), len(decoys)))
+        shown = f"{gap.difference:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})" if gap else "-"
+        verdict = "-" if gap is None else "above its decoy" if gap.low > 0 else "not above its decoy"
+        yield (
+            f"| {row['model']} | {row['task']} | {shorter} | {luck_shorter} | {fixed} | {luck_fixed} | {counts(decoys)} | "
+            f"{shown} | {verdict} |"
+        )
+
+
+def counts(hits: list[bool]) -> str:
+    return f"{sum(hits)}/{len(hits)}" if hits else "-"
+
+
+def void_part(path: Path) -> Iterable[str]:
+    """The Void table at the paper's alpha of 0.8."""
+    yield "## Void: accuracy with and without the layers that LAC calls void (alpha 0.8)\n"
+    if not path.exists():
+        yield "`python experiments/voids.py` has not run."
+        return
+    yield "| model, task, way to skip | accuracy, no skip → skip | PP layers | RG layers |"
+    yield "| --- | --- | --- | --- |"
+    cells = json.loads(path.read_text())["cells"]
+    base = {(cell["model"], cell["task"]): cell for cell in cells if cell["how"] == "none"}
+    for cell in cells:
+        if cell["how"] == "none" or cell["alpha"] != 0.8:
+            continue
+        none = base[cell["model"], cell["task"]]
+        shown = " → ".join(f"{100 * each['accuracy']['rate']:.1f}" for each in (none, cell))
+        used = " | ".join(f"{100 * cell[phase]['used']:.0f}%" if cell[phase] else "-" for phase in ("pp", "rg"))
+        yield f"| {cell['model']}, {cell['task']}, {cell['how']} | {shown} (n={cell['accuracy']['of']}) | {used} |"
+    yield from VOID

@@ -1,0 +1,204 @@
+"""The tables and curves of experiments/results/search_quality.jsonl, in markdown and SVG beside it.
+
+python experiments/quality_tables.py
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cells import RESULTS, read_rows
+from line_chart import line_chart
+
+Rows = list[dict[str, Any]]
+OURS = ("edits", "partial")
+PUBLISHED = ("cola", "drllm", "drllm_released", "repolar")
+RESAMPLES = 2000
+SHOWN = (2, 5, 10, 20, 50, 200)  # runs of the whole model at which the tables look
+
+
+def main() -> None:
+    """Writes search_quality.md and one SVG a model and task."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=Path, default=RESULTS / "search_quality.jsonl")
+    path = parser.parse_args().rows
+    groups: dict[tuple[str, str, int, int, int], dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
+    for row in read_rows(path):
+        groups[row["model"], row["task"], row["first"], row["items"], row["chains"]][row["search"]].append(row)
+    parts = [HEAD]
+    for (model, task, *_), searches in groups.items():
+        parts.append(section(model, task, searches))
+        curves = {name: curve(rows) for name, rows in searches.items()}
+        title = f"{model}, {task}: layers saved where the base is right"
+        chart = line_chart(curves, title, "layer executions, in runs of the whole model")
+        path.with_name(f"{path.stem}_{model}_{task}.svg").write_text(chart)
+    path.with_suffix(".md").write_text("\n".join(parts))
+
+
+HEAD = """# Search quality
+
+`python experiments/search_quality.py`, then `python experiments/quality_tables.py`. Budgets are layer executions, in runs of the
+whole model; every search has the same items, engine and budget. Layers saved: the model's layers less those of the shortest right
+chain found (0 if none), mean over the items that the base has right. Fixed: share of the items that it has wrong for which a right
+chain was found (oracle: the gold answer says which). Several seeds are averaged per item; intervals are 95% percentile bootstraps
+over items. The decoy is the same search sent after a wrong answer that the base did not give, on the items that the base has wrong.
+"""
+
+
+def section(model: str, task: str, searches: dict[str, Rows]) -> str:
+    """All that is known of one model and task."""
+    row = next(iter(searches.values()))[0]
+    base = np.array(row["base"], bool)
+    devices = sorted({r["device"] for rows in searches.values() for r in rows})
+    commits = sorted({r["commit"][:8] for rows in searches.values() for r in rows})
+    lines = [
+        f"\n## {model}, {task}\n",
+        f"{len(base)} items ({row['first']} to {row['first'] + len(base) - 1}), base right on {base.sum()}; "
+        f"{row['num_layers']} layers; {', '.join(devices)}; commit {', '.join(commits)}.\n",
+        *saved_table(searches),
+        "",
+        *fixed_table(searches),
+        "",
+        *ratios(searches),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def saved_table(searches: dict[str, Rows]) -> list[str]:
+    """Layers saved at each look."""
+    looks = looks_of(searches)
+    lines = [
+        "| layers saved at | seeds | " + " | ".join(str(look) for look in looks) + " |",
+        "| --- |" + " --- |" * (len(looks) + 1),
+    ]
+    for name, rows in ordered(searches):
+        shown = [interval(saved(rows, look), "{:.1f}") for look in looks]
+        lines.append(f"| {name} | {len(rows)} | " + " | ".join(shown) + " |")
+    return lines
+
+
+def fixed_table(searches: dict[str, Rows]) -> list[str]:
+    """Share fixed at each look, executions to the first fix, and what the decoy says of it."""
+    looks = [look for look in looks_of(searches) if look >= 5]
+    head = [f"fixed at {look}" for look in looks]
+    lines = [
+        "| search | "
+        + " | ".join(head)
+        + " | first fix, median | decoy reached | fixed − decoy | length: fix, decoy | verified |",
+        "| --- |" + " --- |" * (len(looks) + 5),
+    ]
+    for name, rows in ordered(searches):
+        shown = [interval(fixed(rows, look), "{:.2f}") for look in looks]
+        lines.append(f"| {name} | " + " | ".join([*shown, first_fix(rows), *against_decoy(rows)]) + " |")
+    return lines
+
+
+def against_decoy(rows: Rows) -> list[str]:
+    """Decoy rate, its difference to the fix rate with interval, median lengths, share verified: of the seed that has them."""
+    row = next((r for r in rows if r["seed"] == 0), None)
+    if row is None:
+        return ["-"] * 4
+    pairs = [
+        (shortest[-1], decoy[-1])
+        for base, shortest, decoy in zip(row["base"], row["shortest"], row["decoy"], strict=True)
+        if not base and decoy is not None
+    ]
+    reached = np.array([[gold > 0, decoy > 0] for gold, decoy in pairs], float).reshape(-1, 2)
+    lengths = [[length for length in column if length] for column in zip(*pairs, strict=True)] if pairs else [[], []]
+    medians = ", ".join(f"{np.median(column):.0f}" if column else "-" for column in lengths)
+    difference = interval(reached[:, 0] - reached[:, 1], "{:+.2f}")
+    held, of = row["verified"]
+    return [f"{int(reached[:, 1].sum())}/{len(pairs)}", difference, medians, f"{held}/{of}"]
+
+
+def ratios(searches: dict[str, Rows]) -> list[str]:
+    """Layers saved by ours over those of others, and executions to a first fix, with intervals over items."""
+    ours = [name for name in OURS if name in searches]
+    published = [name for name in PUBLISHED if name in searches]
+    lines = []
+    for look in (50, 200):
+        if look not in looks_of(searches) or not ours:
+            continue
+        best = max(published, key=lambda name: float(np.mean(saved(searches[name], look))), default=None)
+        rivals = [name for name in ("random", "hill_climbing", best) if name in searches]
+        for mine in ours:
+            texts = [f"{ratio(searches[mine], searches[rival], look)} x {rival}" for rival in rivals]
+            lines.append(f"- layers saved by {mine} at {look}: {'; '.join(texts)}")
+    return lines
+
+
+def ratio(mine: Rows, other: Rows, look: float) -> str:
+    """The quotient of mean layers saved, with its interval over the same resampled items."""
+    a, b = saved(mine, look), saved(other, look)
+    draws = np.random.default_rng(0).integers(len(a), size=(RESAMPLES, len(a)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = np.nanquantile(a[draws].mean(1) / b[draws].mean(1), [0.025, 0.975])
+        return f"{a.mean() / b.mean():.2f} ({low:.2f}–{high:.2f})"
+
+
+def saved(rows: Rows, look: float) -> np.ndarray:
+    """Layers saved per base-right item, averaged over seeds, [items]."""
+    return over_items(rows, look, lambda row, length: max(0, row["num_layers"] - length) if length else 0, right=True)
+
+
+def fixed(rows: Rows, look: float) -> np.ndarray:
+    """Share of seeds with a right chain per base-wrong item, [items]."""
+    return over_items(rows, look, lambda row, length: float(length > 0), right=False)
+
+
+def over_items(rows: Rows, look: float, value: Callable[[dict, int], float], right: bool) -> np.ndarray:
+    per_seed = []
+    for row in rows:
+        column = max(k for k, cost in enumerate(row["grid"]) if cost <= look * row["num_layers"])
+        chosen = [
+            lengths[column] for base, lengths in zip(row["base"], row["shortest"], strict=True) if bool(base) == right
+        ]
+        per_seed.append([value(row, length) for length in chosen])
+    return np.mean(per_seed, axis=0)
+
+
+def first_fix(rows: Rows) -> str:
+    """Median executions to the first fix over base-wrong items and seeds, those never fixed counting as infinite."""
+    spent = [
+        np.inf if cost is None else cost
+        for row in rows
+        for base, cost in zip(row["base"], row["first_fix"], strict=True)
+        if not base
+    ]
+    middle = np.median(spent) if spent else np.inf
+    return "never" if np.isinf(middle) else f"{middle:.0f}"
+
+
+def curve(rows: Rows) -> list[tuple[float, float]]:
+    """(runs of the whole model, layers saved) at every look of the rows."""
+    looks = [cost / rows[0]["num_layers"] for cost in rows[0]["grid"]]
+    return [(look, float(saved(rows, look).mean())) for look in looks]
+
+
+def interval(values: Sequence[float] | np.ndarray, form: str) -> str:
+    """Mean with its bootstrap interval over items, and their number."""
+    values = np.asarray(values, float)
+    if not len(values):
+        return "-"
+    draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
+    return f"{form.format(values.mean())} ({form.format(low)}–{form.format(high)}, n={len(values)})"
+
+
+def looks_of(searches: dict[str, Rows]) -> list[float]:
+    """The looks that every row has."""
+    most = min(row["chains"] for rows in searches.values() for row in rows)
+    return [look for look in SHOWN if look <= most]
+
+
+def ordered(searches: dict[str, Rows]) -> list[tuple[str, Rows]]:
+    """Ours first, the rest by what they saved in the end."""
+    last = looks_of(searches)[-1]
+    return sorted(searches.items(), key=lambda pair: (pair[0] not in OURS, -float(np.mean(saved(pair[1], last)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""One chain for a whole task: can it be shorter and not worse, or better at no more cost, on items that nobody looked at?
+
+A cell is one method on one task with one model, goal and seed. It searches on one part of the calibration items (the train
+split where there is one), chooses on the other, and is scored once on the held-out items: the choice, and every finalist, so
+that the whole front of accuracy against length is there. All methods have the same budget, in runs of the whole model over
+one item (--runs). A comparison is kept as [items, base right, gained, lost].
+
+    python experiments/static_chains.py --models smollm2 qwen25_coder_05b --tasks arc_easy piqa commonsense_qa_cloze boolq \
+        social_iqa hellaswag --goals shorter better --runs 30000 --processes 4 --threads 1
+"""
+
+import gc
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from cells import Cell, arguments, model_of, run_cells
+
+from cola_search.chain import Chain
+from cola_search.config import ObjectiveSettings, Settings, compose_settings
+from cola_search.model.engine_settings import EngineSettings
+from cola_search.objective.dataset import Chosen, Contest, Verdict, check_sizes, winner
+from cola_search.objective.items import split_items
+from cola_search.objective.methods import METHODS
+from cola_search.objective.paired import Paired, holm
+
+Row = dict[str, Any]
+GROUP = ("model", "task", "goal", "seed")  # what the methods are compared within
+MARGIN = 0.02
+GPU = EngineSettings(memory="16GB", samples_in_flight=2048, mix_samples=True, max_batch_tokens=16384)  # of each process
+CPU = EngineSettings(memory="1GB", samples_in_flight=128, mix_samples=True)
+
+
+def main() -> None:
+    """Measures what is missing and writes the table beside the rows."""
+    parser = arguments(__doc__, "static_chains.jsonl")
+    parser.add_argument("--models", nargs="+", default=["smollm2", "qwen25_coder_05b"])
+    parser.add_argument("--tasks", nargs="+", default=["arc_easy", "piqa", "commonsense_qa_cloze", "boolq"])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--goals", nargs="+", default=["shorter", "better"])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--items", type=int, default=2500, help="calibration items at most")
+    parser.add_argument("--held-out", type=int, default=2400, help="held-out items at most")
+    parser.add_argument("--margin", type=float, default=MARGIN)
+    parser.add_argument(
+        "--runs", type=int, default=30000, help="budget of a method, in runs of the whole model over an item"
+    )
+    args = parser.parse_args()
+    rows = run_cells(cells(args), work, args)
+    if rows:
+        args.out.with_suffix(".md").write_text(table(rows))
+
+
+def cells(args: Namespace) -> list[Cell]:
+    """The cells that the arguments ask for; methods of one task stand together. A single repeat is never shorter."""
+    names = ("model", "task", "goal", "seed", "method")
+    budget = {"items": args.items, "held_out": args.held_out, "margin": args.margin, "runs": args.runs}
+    made = product(args.models, args.tasks, args.goals, range(args.seeds), args.methods)
+    named = [dict(zip(names, values, strict=True)) for values in made]
+    return [{**cell, **budget} for cell in named if cell["method"] != "repeat" or cell["goal"] == "better"]
+
+
+def settings_of(cell: Cell, engine: EngineSettings) -> Settings:
+    """The settings of a run of objective=dataset with the cell's sizes."""
+    settings = compose_settings(
+        [f"model='{cell['model']}'", f"task='{cell['task']}'", "objective=dataset", "search=edits"]
+    )
+    objective = replace(
+        settings.objective,
+        goal=cell["goal"],
+        items=cell["items"],
+        held_out=cell["held_out"],
+        margin=cell["margin"],
+    )
+    search = replace(settings.search, simulations=100_000, wave=32)
+    return replace(settings, objective=objective, engine=engine, search=search, seed=cell["seed"])
+
+
+def work(cell: Cell) -> Row:
+    """One method from search to held-out items."""
+    gc.collect()  # the states of the cell before, which take most of the memory
+    model = model_of(cell["model"])
+    settings = settings_of(cell, GPU if model.device.type == "cuda" else CPU)
+    items = split_items(settings.objective, settings.task, model, settings.seed)
+    check_sizes(items, settings.objective)
+    contest = Contest(settings, model, items)
+    budget = float(cell["runs"] * model.num_layers)
+    chosen = contest.reveal(contest.enter(cell["method"], budget), front=True)
+    right, of = contest.base_counts()
+    return {
+        "layers": model.num_layers,
+        "dtype": str(model.hf.dtype).removeprefix("torch."),
+        "calibration": items.source,
+        "base": [right, of],
+        "chance": items.task.chance,
+        "majority": items.task.majority,
+        "choice": None if chosen.choice is None else str(chosen.choice.chain),
+        "front": [_verdict(verdict) for verdict in chosen.finalists],
+        "evaluations": chosen.evaluations,
+        "layer_executions": round(chosen.layer_executions),
+    }
+
+
+def _verdict(verdict: Verdict) -> Row:
+    sets = {"search": verdict.search, "selection": verdict.selection, "held_out": verdict.held_out}
+    counts = {name: [p.n, p.base_right, p.gained, p.lost] for name, p in sets.items() if p is not None}
+    return {"chain": str(verdict.chain), "length": len(verdict.chain), **counts}
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: a line a method, in groups of model, task and goal; * marks the method that calibration chose."""
+    lines = [
+        "| model | task | goal | method | layers | held out: base | chain | minus base (95%) | p | p Holm | runs spent |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    groups: dict[tuple, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[key] for key in GROUP)].append(row)
+    for group in groups.values():
+        lines += _lines(group)
+    return "\n".join([*lines, "", *_notes(list(groups.values()))]) + "\n"
+
+
+def _lines(group: Sequence[Row]) -> Iterator[str]:
+    best = _best(group)
+    tested = [row for row in group if row["choice"] is not None]
+    corrected = dict(zip(map(id, tested), holm([_p(row) for row in tested]), strict=True))
+    for row in group:
+        right, of = row["base"]
+        name = f"**{row['method']}** *" if row is best else row["method"]
+        head = f"| {row['model']} | {row['task']} | {row['goal']} | {name} "
+        spent = f"{row['layer_executions'] / row['layers']:,.0f} |"
+        if row["choice"] is None:
+            yield f"{head}| none will do | {right / of:.1%} of {of} | | | | | {spent}"
+            continue
+        paired = held_out(row)
+        difference = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * d for d in (paired.difference, *paired.interval())))
+        yield (
+            f"{head}| {len(Chain.parse(row['choice']))} of {row['layers']} | {right / of:.1%} of {of} "
+            f"| {paired.right / paired.n:.1%} | {difference} | {_p(row):.3f} | {corrected[id(row)]:.3f} | {spent}"
+        )
+
+
+def _notes(groups: Sequence[Sequence[Row]]) -> list[str]:
+    """What the rows mean, and how many groups reach the goals for what calibration chose."""
+    chosen = [row for group in groups if (row := _best(group)) is not None]
+    p, points = holm([_p(row) for row in chosen]), 100 * groups[0][0]["margin"]
+    short = sum(
+        row["goal"] == "shorter" and held_out(row).n >= 1000 and _p(row) < 0.05 and _saved(row) >= 0.15
+        for row in chosen
+    )
+    better = sum(
+        row["goal"] == "better" and each < 0.05 and _saved(row) >= 0 for row, each in zip(chosen, p, strict=True)
+    )
+    return [
+        "`*`: the method whose choice is best on the calibration items set aside for choosing. p: for `shorter` against worse by",
+        f"{points:g} points or more (Tango's score test), for `better` against not more accurate (exact McNemar test), both",
+        "one-sided; p Holm: corrected over the methods of the group. Differences in points.",
+        "",
+        f"Of {len(groups)} groups, {short} end in a chain that is at least 15% shorter and not worse (p < 0.05, at least 1,000",
+        f"held-out items), and {better} in one that is better at no more layers (p < 0.05, corrected over all choices above).",
+    ]
+
+
+def held_out(row: Row) -> Paired:
+    """The counts of a row's choice on the held-out items."""
+    return Paired(*next(v["held_out"] for v in row["front"] if v["chain"] == row["choice"]))
+
+
+def _p(row: Row) -> float:
+    return held_out(row).p_not_worse(row["margin"]) if row["goal"] == "shorter" else held_out(row).p_better
+
+
+def _saved(row: Row) -> float:
+    return 1 - len(Chain.parse(row["choice"])) / row["layers"]
+
+
+def _best(group: Sequence[Row]) -> Row | None:
+    """The row of the winner by the rule of objective=dataset, which sees the selection items only."""
+    entered = []
+    for row in group:
+        found = next((v for v in row["front"] if v["chain"] == row["choice"]), None)
+        choice = found and Verdict(Chain.parse(found["chain"]), Paired(*found["search"]), Paired(*found["selection"]))
+        entered.append(Chosen(row["method"], [], choice, 0, 0.0))
+    objective = ObjectiveSettings(goal=group[0]["goal"], margin=group[0]["margin"])
+    best = winner(entered, objective, group[0]["layers"])
+    return None if best is None else group[entered.index(best)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What is scored, kept, read again, and charged to whom."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from objective_fakes import Item, board, items, judge
+
+from cola_search.chain import Chain
+from cola_search.objective.board import View
+from cola_search.outcome import Score
+from cola_search.record_writer import FolderRefused
+
+BASE = Chain.identity(8)
+SHORT = BASE.skip(3, 2)
+ITEMS = items(300, [0.1] * 8)
+
+
+def test_only_what_is_missing_is_scored() -> None:
+    asked: list[tuple[str, Chain]] = []
+
+    def counting(item: Item, chain: Chain) -> Score:
+        asked.append((item.id, chain))
+        return judge(item, chain)
+
+    known = board(ITEMS, by=counting)
+    known.fill([BASE, SHORT], 20)
+    known.fill([BASE], 30)
+    known.fill([SHORT, BASE, SHORT], 40)
+    assert len(asked) == len(set(asked)) == 80
+
+
+def test_chains_have_their_verdicts_in_the_order_of_the_items() -> None:
+    known = board(ITEMS)
+    known.fill([SHORT], 300)
+    assert known.known(SHORT).verdicts == "".join(str(int(judge(item, SHORT).correct)) for item in ITEMS)
+
+
+def test_what_is_in_the_file_is_not_scored_again(tmp_path: Path) -> None:
+    first = board(ITEMS, tmp_path / "a.jsonl")
+    first.fill([BASE, SHORT], 270)
+    again = board(ITEMS, tmp_path / "a.jsonl", by=lambda item, chain: pytest.fail("scored again"))
+    again.fill([BASE, SHORT], 270)
+    assert again.known(SHORT) == first.known(SHORT)
+
+
+def test_a_torn_last_line_is_scored_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    whole = board(ITEMS, path)
+    whole.fill([BASE, SHORT], 300)
+    path.write_bytes(path.read_bytes()[:-100])
+    again = board(ITEMS, path)
+    again.fill([BASE, SHORT], 300)
+    assert again.known(SHORT) == whole.known(SHORT)
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_a_file_of_other_items_is_refused(tmp_path: Path) -> None:
+    board(ITEMS, tmp_path / "a.jsonl").fill([BASE], 10)
+    with pytest.raises(FolderRefused, match="choose another run_dir"):
+        board(ITEMS[1:], tmp_path / "a.jsonl")
+
+
+def test_a_view_pays_for_what_it_looks_at_even_if_another_did_before() -> None:
+    known = board(ITEMS)
+    first, second = View(known, BASE), View(known, BASE)
+    first.see([SHORT], 50)
+    second.see([SHORT], 50)
+    second.see([SHORT], 20)
+    assert first.layer_executions == second.layer_executions == 50 * (8 + 6)
+    assert first.evaluations == second.evaluations == 100
+
+
+def test_items_on_which_a_chain_failed_are_left_out_of_the_comparison() -> None:
+    failing = board(ITEMS, by=lambda item, chain: replace(judge(item, chain), error="no" if item.id == "3" else None))
+    seen = View(failing, BASE)
+    seen.see([SHORT], 10)
+    assert seen.compare(SHORT).n == 9
+
+
+def test_the_merit_is_higher_for_the_chain_that_misses_less_and_falls_back_on_verdicts() -> None:
+    seen = View(board(ITEMS), BASE)
+    seen.see([SHORT, BASE.skip(0, 5)], 100)
+    assert seen.merit(BASE) > seen.merit(SHORT) > seen.merit(BASE.skip(0, 5))
+    unknown = View(board(ITEMS, by=lambda item, chain: Score(judge(item, chain).correct, float("nan"))), BASE)
+    unknown.see([SHORT], 100)
+    assert unknown.merit(SHORT) == unknown.compare(SHORT).right / 100

@@ -1,0 +1,144 @@
+"""objective=dataset from the command to dataset.json, on a tiny model and real items."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cola_search.chain import Chain
+from cola_search.config import ObjectiveSettings, Settings, compose_settings
+from cola_search.errors import UserError
+from cola_search.model.loading import LoadedModel, load_model
+from cola_search.objective import dataset
+from cola_search.objective.dataset import Chosen, Contest, Verdict, choose, describe, run_dataset, winner
+from cola_search.objective.items import split_items
+from cola_search.objective.paired import Paired
+
+SAME, WORSE, BETTER = Paired(500, 300, 20, 20), Paired(500, 300, 10, 40), Paired(500, 300, 40, 10)
+
+
+def tiny_settings(tiny_folder: Path, run_dir: Path, *more: str) -> Settings:
+    return compose_settings([
+        f"model='{tiny_folder}'", "model.dtype=float32", "objective=dataset", "objective.items=40", "objective.held_out=20",
+        "objective.margin=0.3", "objective.first=8", "search.simulations=12", "search=edits", "engine=mixed",
+        "engine.memory=50MB", "engine.samples_in_flight=16", "tracking=none", f"run_dir='{run_dir}'", *more,
+    ])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dataset") / "run"
+
+
+@pytest.fixture(scope="module")
+def result(tiny_folder: Path, folder: Path) -> dict[str, Any]:
+    return run_dataset(tiny_settings(tiny_folder, folder, "objective.export=true"), "a command")
+
+
+def verdict(layers: int, selection: Paired) -> Verdict:
+    return Verdict(Chain.identity(layers), SAME, selection)
+
+
+def test_the_shortest_chain_that_is_not_worse_on_the_selection_items_is_chosen() -> None:
+    objective = ObjectiveSettings(margin=0.05)
+    assert choose([verdict(7, BETTER), verdict(6, SAME), verdict(5, WORSE)], objective) == verdict(6, SAME)
+    assert choose([verdict(5, WORSE)], objective) is None
+
+
+def test_the_most_accurate_chain_is_chosen_only_if_it_gains() -> None:
+    objective = ObjectiveSettings(goal="better")
+    assert choose([verdict(7, BETTER), verdict(6, SAME)], objective) == verdict(7, BETTER)
+    assert choose([verdict(6, SAME), verdict(5, WORSE)], objective) is None
+
+
+def test_a_longer_chain_than_the_base_cannot_win() -> None:
+    objective = ObjectiveSettings(goal="better")
+    entered = [
+        Chosen("repeat", [], verdict(9, BETTER), 0, 0),
+        Chosen("tree", [], verdict(8, Paired(500, 300, 21, 20)), 0, 0),
+    ]
+    best = winner(entered, objective, longest=8)
+    assert best is not None and best.method == "tree"
+    assert winner(entered[:1], objective, longest=8) is None
+
+
+def test_every_method_is_in_the_table_with_what_it_spent(result: dict[str, Any]) -> None:
+    assert [row["method"] for row in result["methods"]] == [
+        "tree",
+        "random",
+        "greedy",
+        "shortgpt",
+        "voids",
+        "block",
+        "learnt",
+    ]
+    assert all(row["layer_executions"] > 0 for row in result["methods"])
+    assert result["items"] == {"search": 24, "selection": 16, "held_out": 20}
+
+
+def test_what_is_reported_was_chosen_without_the_held_out_items(result: dict[str, Any]) -> None:
+    for row in result["methods"]:
+        if row["chain"] is not None:
+            assert row["selection"]["not_worse"] and row["held_out"]["n"] == 20
+            assert row["held_out"]["p_holm"] >= round(row["held_out"]["p_not_worse"], 6)
+    chosen = [row for row in result["methods"] if row["method"] == result["chosen"]]
+    assert chosen and chosen[0]["length"] == min(row["length"] for row in result["methods"] if row["chain"])
+
+
+def test_the_front_is_scored_on_all_three_sets_and_longer_is_more_accurate(result: dict[str, Any]) -> None:
+    front = result["front"]
+    assert all(row["search"]["n"] == 24 and row["held_out"]["n"] == 20 for row in front)
+    assert [row["length"] for row in front] == sorted({row["length"] for row in front})
+    differences = [row["search"]["difference"][0] for row in front]
+    assert differences == sorted(differences)
+
+
+def test_the_chosen_chain_is_a_checkpoint(result: dict[str, Any], folder: Path) -> None:
+    (row,) = (row for row in result["methods"] if row["method"] == result["chosen"])
+    assert load_model(str(folder / "checkpoint"), device="cpu").num_layers == row["length"]
+    assert "held-out items | 20" in (folder / "checkpoint" / "README.md").read_text()
+
+
+def test_the_same_command_again_scores_nothing_and_gives_the_same(
+    result: dict[str, Any], tiny_folder: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*.jsonl")}
+    again = run_dataset(tiny_settings(tiny_folder, folder, "objective.export=false"))
+    assert {path.name: path.stat().st_size for path in folder.glob("*.jsonl")} == sizes
+    assert again == result == json.loads((folder / "dataset.json").read_text())
+
+
+def test_a_folder_of_other_items_is_refused(result: dict[str, Any], tiny_folder: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="another run_dir"):
+        run_dataset(tiny_settings(tiny_folder, folder, "objective.items=30"))
+
+
+def test_an_export_that_is_in_the_way_is_told_before_anything_is_loaded(
+    result: dict[str, Any], tiny_folder: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "load_model", lambda config: pytest.fail("loaded"))
+    with pytest.raises(UserError, match=r"objective\.export"):
+        run_dataset(tiny_settings(tiny_folder, folder, "objective.export=true"))
+
+
+def test_too_few_items_for_the_margin_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"objective\.margin=0\.02: 24 search items are too few"):
+        run_dataset(tiny_settings(tiny_folder, tmp_path, "objective.margin=0.02"))
+
+
+def test_for_better_single_repeats_are_tried_and_no_other_chain_is_longer(
+    tiny_folder: Path, tiny_model: LoadedModel
+) -> None:
+    settings = tiny_settings(tiny_folder, Path("unused"), "objective.goal=better")
+    contest = Contest(settings, tiny_model, split_items(settings.objective, settings.task, tiny_model))
+    repeats, tree = contest.enter("repeat"), contest.enter("tree")
+    assert all(len(v.chain) > 6 for v in repeats.finalists) and all(len(v.chain) <= 6 for v in tree.finalists)
+
+
+def test_a_comparison_is_described_with_counts_and_intervals() -> None:
+    told = describe(SAME, 0.05)
+    assert (told["right"], told["gained"], told["lost"], told["not_worse"]) == (300, 20, 20, True)
+    assert told["difference"][0] == 0 and told["difference"][1] < 0 < told["difference"][2]
+    assert replace(SAME, lost=21).right == 299

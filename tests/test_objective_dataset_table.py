@@ -1,0 +1,44 @@
+"""What a person is told of one chain for a task."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from cola_search.objective.dataset import describe
+from cola_search.objective.dataset_table import print_dataset
+from cola_search.objective.paired import Paired
+
+
+def shown(p_holm: float, chosen: str | None = "tree") -> str:
+    held_out = {**describe(Paired(1000, 600, 30, 25), 0.02), "p_holm": p_holm}
+    found: dict[str, Any] = {"chain": "0-24", "length": 25, "selection": describe(Paired(500, 300, 9, 9), 0.02)}
+    result = {
+        "task": "arc_easy", "model": "smollm2", "layers": 30, "goal": "shorter", "margin": 0.02, "chosen": chosen,
+        "calibration": "2000 items of the train split", "items": {"search": 1200, "selection": 800, "held_out": 1000},
+        "base": {"right": 600, "of": 1000, "chance": 0.25, "majority": None},
+        "methods": [
+            {"method": "tree", **found, "held_out": held_out, "layer_executions": 123456},
+            {"method": "voids", "chain": None, "length": None, "selection": None, "held_out": None, "layer_executions": 90},
+        ],
+    }  # fmt: skip
+    console = Console(file=io.StringIO(), width=160)
+    print_dataset(result, "FOLDER", console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_table_has_lengths_differences_with_intervals_and_costs() -> None:
+    text = shown(0.004)
+    assert "tree *" in text and "0-24" in text and "123,456" in text and "FOLDER" in text
+    assert "+0.5 (-1.0 to +2.0)" in text
+    assert "base on 1000 held-out items: 60.0% (chance 25.0%)" in text
+
+
+def test_a_method_without_a_chain_says_so() -> None:
+    assert "no chain will do" in shown(0.004)
+    assert "take the model as it is" in shown(0.004, chosen=None)
+
+
+def test_not_worse_is_claimed_only_where_it_was_shown() -> None:
+    assert "tree: 25 of 30 layers (17% fewer); not worse than the base" in shown(0.004)
+    assert "not shown to be not worse than the base" in shown(0.3)

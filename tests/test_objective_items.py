@@ -1,0 +1,41 @@
+"""Which items are for what: nothing that is reported on is searched or chosen on."""
+
+import pytest
+
+from cola_search.config import ObjectiveSettings
+from cola_search.errors import UserError
+from cola_search.model.loading import LoadedModel
+from cola_search.objective.items import split_items
+from cola_search.tasks.config import TaskConfig
+
+
+def test_calibration_comes_from_train_and_is_divided(tiny_model: LoadedModel) -> None:
+    items = split_items(ObjectiveSettings(items=50, held_out=20), TaskConfig("arc_easy"), tiny_model)
+    assert (len(items.search), len(items.selection), len(items.held_out)) == (30, 20, 20)
+    assert items.source == "50 items of the train split"
+    assert [sample.id for sample in items.held_out] == list(items.task.ids[:20])
+    assert not {s.id for s in items.search} & {s.id for s in items.selection}
+    assert not {s.question for s in (*items.search, *items.selection)} & {s.question for s in items.held_out}
+
+
+def test_without_a_train_split_calibration_items_are_those_not_held_out(tiny_model: LoadedModel) -> None:
+    items = split_items(ObjectiveSettings(items=40, held_out=25), TaskConfig("sciq"), tiny_model)
+    ids = [{s.id for s in some} for some in (items.search, items.selection, items.held_out)]
+    assert len(set.union(*ids)) == sum(map(len, ids)) == 65
+    assert "after the 25 that are held out" in items.source
+
+
+def test_the_seed_draws_the_calibration_items(tiny_model: LoadedModel) -> None:
+    settings, task = ObjectiveSettings(items=30, held_out=5), TaskConfig("arc_easy")
+    drawn = [[s.id for s in split_items(settings, task, tiny_model, seed).search] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_split_that_was_named_and_is_not_there_is_refused(tiny_model: LoadedModel) -> None:
+    with pytest.raises(UserError, match=r"task\.split=train: the wheels hold validation of sciq"):
+        split_items(ObjectiveSettings(split="train"), TaskConfig("sciq"), tiny_model)
+
+
+def test_holding_out_everything_leaves_nothing_to_calibrate_on(tiny_model: LoadedModel) -> None:
+    with pytest.raises(UserError, match=r"objective\.held_out=None leaves 0 calibration items"):
+        split_items(ObjectiveSettings(held_out=None), TaskConfig("sciq"), tiny_model)

@@ -1,0 +1,76 @@
+"""Searches that are told of races instead of verdicts."""
+
+import pytest
+from objective_fakes import LAYERS, items, view
+
+from cola_search import priors
+from cola_search.baselines import make_search
+from cola_search.chain import Chain
+from cola_search.config import Settings, compose_settings
+from cola_search.errors import UserError
+from cola_search.objective.methods import Found, drive, graded, search_settings
+from cola_search.objective.paired import Paired
+from cola_search.objective.racing import Standing
+from cola_search.seeding import generator
+
+BASE = Chain.identity(LAYERS)
+
+
+def settings(*more: str) -> Settings:
+    return compose_settings(["objective=dataset", "search=edits", "search.simulations=120", *more])
+
+
+def searched(told: Settings, shares: list[float]) -> Found:
+    seen = view(items(600, shares))
+    table = priors.uniform(LAYERS)
+    drive(seen, make_search(search_settings(told), LAYERS, table, generator(0, "task", 0)), told)
+    return Found("tree", seen, 0.0)
+
+
+@pytest.mark.parametrize("space", ["search=edits", "search=partial"])
+def test_the_tree_finds_the_shortest_chain_that_is_not_worse(space: str) -> None:
+    found = searched(settings(space), [0.5, 0.0, 0.4, 0.0, 0.5, 0.0, 0.3, 0.0])
+    shortest = found.finalists("shorter")[0]
+    assert set(shortest) >= {0, 2, 4, 6} and len(shortest) <= 5
+
+
+def test_layers_that_are_needed_now_and_then_stay() -> None:
+    finalists = searched(settings("objective.margin=0.02"), [0.2] * LAYERS).finalists("shorter")
+    assert all(len(chain) >= LAYERS for chain in finalists)
+
+
+def test_for_better_no_chain_is_longer_than_the_base() -> None:
+    assert search_settings(settings("objective.goal=better")).longest(LAYERS) == LAYERS
+    assert search_settings(settings()).longest(LAYERS) > LAYERS
+
+
+def test_a_chain_that_was_dropped_is_wrong_and_worth_more_the_nearer_it_came() -> None:
+    near, far = (Standing(BASE, Paired(100, 60, 2, lost), False) for lost in (12, 40))
+    assert not graded(near, "shorter", 0.02).correct and not graded(far, "shorter", 0.02).correct
+    assert graded(near, "shorter", 0.02).margin > graded(far, "shorter", 0.02).margin
+
+
+def test_right_means_not_worse_for_shorter_and_more_accurate_for_better() -> None:
+    level = Standing(BASE, Paired(1000, 600, 20, 20), True)
+    assert graded(level, "shorter", 0.02).correct and not graded(level, "better", 0.02).correct
+    assert graded(Standing(BASE, Paired(1000, 600, 60, 20), True), "better", 0.02).correct
+
+
+def test_the_finalists_of_better_hold_the_runners_up_too() -> None:
+    seen = view(items(50, [0.0] * LAYERS))
+    chains = [BASE.skip(layer, 1) for layer in range(LAYERS)]
+    seen.see(chains, 50)
+    found = Found("tree", seen, 5.0)
+    assert len(found.finalists("better")) == LAYERS and len(found.finalists("shorter")) == 1
+    assert found.layer_executions == seen.layer_executions + 5.0
+
+
+def test_settings_that_cannot_be_are_refused_by_key() -> None:
+    for override, message in (
+        ("objective.items=1", r"objective\.items=1 must be at least 4"),
+        ("objective.selection=1", r"objective\.selection=1\.0 is a share"),
+        ("objective.margin=0", r"objective\.margin=0\.0 must lie between"),
+        ("objective=nope", r"objective=nope does not exist"),
+    ):
+        with pytest.raises(UserError, match=message):
+            compose_settings([override])

@@ -1,0 +1,79 @@
+"""The controls that are no search, as figures and in words."""
+
+from record_fixture import record
+
+from cola_search.records import Probe, Record
+from cola_search.report.stats import clustered, paired_difference, wilson
+from cola_search.report.summary import summarize
+
+
+def counted(tries: int, right: float, base: int | None = None, reached: float | None = None) -> Probe:
+    return Probe(tries=tries, right=right, base_right=base, reached=reached)
+
+
+def fixes(count: int, **probes: Probe) -> list[Record]:
+    return [record(f"s{i}", right=False, best=13, probes=probes) for i in range(count)]
+
+
+def said(records: list[Record], words: str) -> list[str]:
+    return [warning for warning in summarize(records).warnings if words in warning]
+
+
+def test_pass_at_k_sums_probabilities_where_the_base_is_wrong_and_in_all() -> None:
+    right = record("r", probes={"pass_at_k": counted(8, 8, reached=1.0)})
+    found = summarize([*fixes(2, pass_at_k=counted(8, 2.5, reached=0.75)), right]).probes.pass_at_k
+    assert found is not None
+    assert (found.k, found.reached.count, found.reached.of) == (8, 2.5, 3)
+    assert (found.base_wrong_reached.count, found.base_wrong_reached.of) == (1.5, 2)
+
+
+def test_fixes_that_drawing_answers_gives_as_well_are_said() -> None:
+    assert said(fixes(20, pass_at_k=counted(8, 4, reached=1.0)), "100% (20/20) against 100% (20/20)")
+    assert not said(fixes(20, pass_at_k=counted(8, 0, reached=0.0)), "drawn from the untouched model")
+
+
+def test_chains_that_beat_the_base_elsewhere_are_not_warned_of_and_others_are() -> None:
+    assert not said(fixes(9, transfer=counted(8, 7, 1)), "not found on")
+    (warning,) = said(fixes(9, transfer=counted(8, 1, 5)), "not found on")
+    assert "12% (9/72) against 62% (45/72)" in warning and "-50 points" in warning
+
+
+def test_items_that_cannot_be_reordered_are_said_and_count_nowhere() -> None:
+    records = fixes(3, shuffle=Probe(tries=0, right=0, refused="its prompt does not list the options"))
+    shuffle = summarize(records).probes.shuffle
+    assert shuffle is not None and (shuffle.samples, shuffle.refused, shuffle.right.of) == (0, 3, 0)
+    assert said(records, "not applicable")
+
+
+def test_fixes_that_another_order_undoes_are_said() -> None:
+    assert said(fixes(9, shuffle=counted(4, 1, 1)), "another order of the options")
+    assert not said(fixes(9, shuffle=counted(4, 4, 0)), "another order of the options")
+
+
+def test_undone_edits_are_counted_apart_for_fixes_and_for_shortened_chains() -> None:
+    records = [*fixes(9, undo_one_edit=counted(2, 0)), record("r", best=9, probes={"undo_one_edit": counted(2, 2)})]
+    probes = summarize(records).probes
+    assert probes.undo_fixed is not None and (probes.undo_fixed.right.count, probes.undo_fixed.right.of) == (0, 18)
+    assert probes.undo_shortened is not None and probes.undo_shortened.right.rate == 1.0
+    assert said(records, "0% (0/18) of the chains stay right")
+
+
+def test_a_run_without_them_says_nothing_of_them() -> None:
+    probes = summarize([record()]).probes
+    assert probes.pass_at_k is probes.shuffle is probes.transfer is probes.undo_fixed is None
+
+
+def test_members_that_go_together_count_as_one() -> None:
+    together = clustered({(8, 8): 5, (0, 8): 5})
+    apart = clustered({(4, 8): 10})
+    whole = clustered({(8, 8): 10})
+    one = wilson(5, 10)
+    assert (together.count, together.of) == (40, 80)
+    assert abs(together.low - one.low) < 0.02 and together.low < apart.low
+    assert whole.low == wilson(10, 10).low and clustered({}).rate is None
+
+
+def test_a_difference_of_pairs_keeps_them_together() -> None:
+    found = paired_difference({(8, 2, 4): 5, (8, 4, 6): 5})
+    assert found is not None and (found.difference, found.low, found.high) == (-0.25, -0.25, -0.25)
+    assert paired_difference({(8, 2, 4): 1}) is None

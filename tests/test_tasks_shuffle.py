@@ -1,0 +1,60 @@
+"""Items with their options in another order."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from task_data import scores
+
+from cola_search.tasks import load_task
+from cola_search.tasks.sample import Sample
+from cola_search.tasks.shuffle import NotListed, orders, reorder
+
+
+@pytest.fixture(scope="module")
+def listed() -> Sample:
+    return load_task("cola_arc_easy", limit=1, chat_template=False)[0]
+
+
+def test_orders_are_distinct_and_never_the_one_that_is_there() -> None:
+    found = orders(3, 99, np.random.default_rng(0))
+    assert len({tuple(order) for order in found}) == 5
+    assert [0, 1, 2] not in found and orders(1, 4, np.random.default_rng(0)) == []
+
+
+def test_the_prompt_lists_the_options_anew_and_the_right_one_moves_with_its_text(listed: Sample) -> None:
+    order = [2, 0, 3, 1]
+    moved = reorder(listed, order)
+    before, after = listed.requests[0].args[0], moved.requests[0].args[0]
+    texts = listed.doc["choices"]["text"]
+    assert sorted(before.split("\n")) != sorted(after.split("\n"))
+    for place, origin in enumerate(order):
+        assert f"{'ABCD'[place]}. {texts[origin]}" in after
+    assert moved.doc["choices"]["text"][moved.gold] == texts[listed.gold]
+    assert [request.args[1] for request in moved.requests] == [request.args[1] for request in listed.requests]
+    assert listed.requests[0].args[0] == before and listed.doc["choices"]["text"] == texts
+
+
+def test_what_answers_a_reordered_item_right_is_the_moved_option(listed: Sample) -> None:
+    moved = reorder(listed, [1, 2, 3, 0])
+    verdicts = [moved.verdict(scores(*(0.0 if i == chosen else -1.0 for i in range(4)))) for chosen in range(4)]
+    assert [i for i, right in enumerate(verdicts) if right] == [moved.gold] != [listed.gold]
+
+
+def test_options_that_the_prompt_does_not_list_cannot_be_reordered() -> None:
+    with pytest.raises(NotListed, match="does not list"):
+        reorder(load_task("arc_easy", limit=1)[0], [1, 0, 2, 3])
+
+
+def test_options_that_speak_of_one_another_cannot_be_reordered(listed: Sample) -> None:
+    texts = [*listed.doc["choices"]["text"][:3], "Both A and B"]
+    doc = {**listed.doc, "choices": {**listed.doc["choices"], "text": texts}}
+    with pytest.raises(NotListed, match="one another"):
+        reorder(replace(listed, doc=doc), [1, 0, 2, 3])
+
+
+def test_generated_letters_are_judged_in_the_new_order() -> None:
+    listed = load_task("void_mmlu", limit=1, chat_template=False)[0]
+    moved = reorder(listed, [3, 2, 1, 0])
+    assert moved.gold == 3 - listed.gold
+    assert [moved.verdict([f"[{letter}]"]) for letter in "ABCD"] == [i == moved.gold for i in range(4)]
