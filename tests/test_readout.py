@@ -9,7 +9,7 @@ from cola_search.model.readout import Readout
 
 
 def test_log_probabilities_and_leads_are_those_of_a_plain_softmax(monkeypatch) -> None:
-    monkeypatch.setitem(readout.HEAD_ROWS, "cpu", 4)
+    monkeypatch.setattr(readout, "HEAD_ROWS", 4)
     monkeypatch.setattr(readout, "SOFTMAX_ROWS", 3)
     anatomy = Anatomy(tiny("granite"))  # scales its logits, which only the model's own forward knows
     with torch.inference_mode():

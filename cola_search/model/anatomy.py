@@ -108,7 +108,7 @@ class Anatomy:
 
     @torch.inference_mode()
     def _watch_one_forward(self) -> None:
-        """Learn whether layers return a tensor or a tuple, the width, the kind of mask and the head's logits."""
+        """Learn whether layers return a tensor or a tuple, the width, the kind of mask and how many logits the head has."""
         seen: dict[str, Any] = {}
 
         def watch(module, args, kwargs, output):
@@ -118,7 +118,7 @@ class Anatomy:
         handle = self.layers[0].register_forward_hook(watch, with_kwargs=True)
         try:
             ids = torch.zeros(1, 2, dtype=torch.long, device=self.device)
-            self.hf(input_ids=ids, use_cache=False)
+            self.vocabulary: int = self.hf(input_ids=ids, use_cache=False).logits.shape[-1]
         finally:
             handle.remove()
         rest = seen["output"][1:] if isinstance(seen["output"], tuple) else None

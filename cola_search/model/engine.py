@@ -59,6 +59,11 @@ class Engine:
             reason = rides(executor, self.model.hf)
         except UserError:
             raise
+        except torch.OutOfMemoryError as error:  # says nothing of the family
+            raise UserError(
+                f"engine.memory={self.settings.memory} does not fit on {self.model.device} beside the model and whatever else "
+                "is there: give less, or have fewer replicas share the device."
+            ) from error
         except Exception as error:  # a family nobody tried may fail anywhere on the way
             reason = f"its layers do not take packed rows ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
         if reason is None:

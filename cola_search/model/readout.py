@@ -7,7 +7,8 @@ from torch import Tensor
 
 from cola_search.model.anatomy import Anatomy
 
-HEAD_ROWS = {"cpu": 256, "cuda": 4096}  # rows in one head product: enough to reach the product's full rate
+HEAD_ROWS = 256  # rows in one head product on a CPU: enough to reach the product's full rate
+HEAD_LOGITS = 2**26  # logits in one head product on a GPU, which come in float32 too: 256 MB
 SOFTMAX_ROWS = 16  # rows in one float softmax on a CPU: what stays in cache
 
 
@@ -26,7 +27,7 @@ class Readout:
         The lead is the token's logit less the largest one: 0 for the greedy token, else below 0.
         """
         values, leads = [], []
-        size = HEAD_ROWS.get(rows.device.type, 256)
+        size = HEAD_ROWS if rows.device.type == "cpu" else max(1, HEAD_LOGITS // self.anatomy.vocabulary)
         order = torch.argsort(at, stable=True)
         at, tokens = at[order], tokens[order]
         bounds = torch.searchsorted(at, torch.arange(0, len(rows) + size, size, device=at.device)).tolist()

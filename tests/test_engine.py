@@ -1,0 +1,33 @@
+"""Which way chains run: on the executor, one at a time, or not at all."""
+
+import pytest
+import torch
+
+from cola_search.errors import UserError
+from cola_search.model import engine
+from cola_search.model.engine import Engine
+from cola_search.model.engine_settings import EngineSettings
+from cola_search.model.loading import LoadedModel
+
+
+def failing(error: Exception):
+    def rides(executor: object, hf: object) -> None:
+        raise error
+
+    return rides
+
+
+def test_a_family_that_cannot_ride_runs_one_chain_at_a_time_and_says_so(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine, "rides", failing(TypeError("no packed rows")))
+    assert Engine(tiny_model, EngineSettings(memory="50MB"), generates=False).batched is None
+    assert "runs one chain at a time" in caplog.text
+
+
+def test_memory_that_does_not_suffice_is_refused_and_not_taken_for_a_family_that_cannot_ride(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "rides", failing(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(UserError, match=r"engine\.memory=50MB does not fit"):
+        Engine(tiny_model, EngineSettings(memory="50MB"), generates=False)
