@@ -12,12 +12,14 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from cola_search.errors import UserError
 from cola_search.record_writer import FolderRefused
@@ -153,3 +155,20 @@ def _replace(path: Path, text: str) -> None:
     except OSError as error:
         reason = error.strerror
         raise UserError(f"run_dir: cannot write {path} ({reason}): free some space, or take another run_dir") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder for this process alone. Raises FolderRefused if another one works in it."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise FolderRefused(f"run_dir: another cola-search is working in {folder}: wait, or take another.") from error
+    except OSError as error:
+        raise UserError(f"run_dir: cannot write {folder} ({error.strerror}): choose another run_dir.") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -19,10 +19,10 @@ from typing import Any
 
 from cells import arguments, model_of, run_cells
 
-from cola_search.config import ObjectiveSettings
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective.items import split_items
 from cola_search.objective.menu_run import Study
+from cola_search.objective_settings import ObjectiveSettings
 from cola_search.settings import SearchSettings
 from cola_search.tasks.config import TaskConfig
 

@@ -20,12 +20,13 @@ from typing import Any
 from cells import Cell, arguments, model_of, run_cells
 
 from cola_search.chain import Chain
-from cola_search.config import ObjectiveSettings, Settings, compose_settings
+from cola_search.config import Settings, compose_settings
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective.dataset import Chosen, Contest, Verdict, check_sizes, winner
 from cola_search.objective.items import split_items
 from cola_search.objective.methods import METHODS
 from cola_search.objective.paired import Paired, holm
+from cola_search.objective_settings import ObjectiveSettings
 
 Row = dict[str, Any]
 GROUP = ("model", "task", "goal", "seed")  # what the methods are compared within

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from cola_search.chain import Chain
-from cola_search.config import ObjectiveSettings, Settings, compose_settings
+from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel, load_model
 from cola_search.objective import dataset
 from cola_search.objective.dataset import Chosen, Contest, Verdict, choose, describe, run_dataset, winner
 from cola_search.objective.items import split_items
 from cola_search.objective.paired import Paired
+from cola_search.objective_settings import ObjectiveSettings
 
 SAME, WORSE, BETTER = Paired(500, 300, 20, 20), Paired(500, 300, 10, 40), Paired(500, 300, 40, 10)
 

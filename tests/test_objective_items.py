@@ -2,10 +2,10 @@
 
 import pytest
 
-from cola_search.config import ObjectiveSettings
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.objective.items import split_items
+from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.config import TaskConfig
 
 

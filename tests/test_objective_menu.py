@@ -7,7 +7,6 @@ from record_fixture import record
 from rich.console import Console
 
 from cola_search import Chain, ModelScorer, load_task
-from cola_search.config import ObjectiveSettings
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
@@ -30,6 +29,7 @@ from cola_search.objective.menu import (
 from cola_search.objective.menu_run import Study, recorded
 from cola_search.objective.menu_table import print_menu
 from cola_search.objective.option_table import FLOOR, OptionTable, option_scores, score_table
+from cola_search.objective_settings import ObjectiveSettings
 from cola_search.records import Evaluated
 from cola_search.settings import SearchSettings
 

@@ -53,6 +53,7 @@ def test_an_item_is_never_its_own_example(monkeypatch: pytest.MonkeyPatch) -> No
     ("settings", "reason"),
     [
         ({"name": "arc_easy", "split": "nope"}, "task.split=nope.*train, validation, test"),
+        ({"name": "arithmetic_short", "split": "train"}, "task.split=train: arithmetic_short has no split .train."),
         ({"name": "dart_math_1", "fewshot": 3}, "task.fewshot=3.*zero-shot"),
         ({"name": "sciq", "fewshot": 3}, "task.fewshot=3.*train split"),
         ({"name": "xstorycloze_en", "source": "pypi"}, "task.source=pypi"),

@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from cola_search.chain import Chain
-from cola_search.config import ObjectiveSettings, Settings
+from cola_search.config import Settings
 from cola_search.errors import UserError
 from cola_search.model.export import export_chain
 from cola_search.model.loading import LoadedModel, load_model
@@ -19,9 +17,9 @@ from cola_search.objective.board import Board, View
 from cola_search.objective.items import Items, split_items
 from cola_search.objective.methods import METHODS, Lab, Method, find
 from cola_search.objective.paired import Paired, holm
-from cola_search.record_writer import FolderRefused
+from cola_search.objective_settings import ObjectiveSettings
 from cola_search.report.stats import wilson
-from cola_search.run_folder import claim, git_commit
+from cola_search.run_folder import claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 
 DATASET = "dataset.json"
@@ -141,7 +139,7 @@ def run_dataset(settings: Settings, command: str = "") -> dict[str, Any]:
     if settings.objective.export and (folder / EXPORT).exists():
         raise UserError(f"objective.export: {folder / EXPORT} is there already; move it away, or take another run_dir.")
     say = Console(stderr=True, highlight=False).print
-    with _locked(folder):
+    with locked(folder):
         claim(folder, settings.as_dict(), command)
         model = load_model(settings.model)
         items = split_items(settings.objective, settings.task, model, settings.seed)
@@ -241,20 +239,3 @@ def _card(result: dict[str, Any]) -> dict[str, Any]:
         "held-out items": told["n"],
         "accuracy on them": f"{told['right'] / told['n']:.3f} (base {told['base_right'] / told['n']:.3f})",
     }
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The folder for this process alone. Raises FolderRefused if another one works in it."""
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise FolderRefused(f"run_dir: another cola-search is working in {folder}: wait, or take another.") from error
-    except OSError as error:
-        raise UserError(f"run_dir: cannot write {folder} ({error.strerror}): choose another run_dir.") from error
-    try:
-        yield
-    finally:
-        lock.release()

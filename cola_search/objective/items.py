@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cola_search.config import ObjectiveSettings
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
+from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.config import TaskConfig
 from cola_search.tasks.load import check_fits, load_task
 from cola_search.tasks.sample import Sample

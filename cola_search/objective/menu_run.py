@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from cola_search.chain import Chain
-from cola_search.config import ObjectiveSettings, Settings
+from cola_search.config import Settings
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel, load_model
@@ -27,9 +27,10 @@ from cola_search.objective.candidates import race, searched
 from cola_search.objective.items import Items, split_items
 from cola_search.objective.menu import generic_chains, menu_cost, solved_by
 from cola_search.objective.option_table import OptionTable, score_table
+from cola_search.objective_settings import ObjectiveSettings
 from cola_search.records import read_records
 from cola_search.report.stats import wilson
-from cola_search.run_folder import claim, git_commit
+from cola_search.run_folder import claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
@@ -181,10 +182,13 @@ def run_menu(settings: Settings, command: str = "") -> dict[str, Any]:
     folder, say = Path(settings.run_dir), Console(stderr=True, highlight=False).print
     if settings.objective.records is not None and not Path(settings.objective.records).is_file():
         recorded(Path(settings.objective.records), [])
-    claim(folder, settings.as_dict(), command)
-    model = load_model(settings.model)
-    items = split_items(settings.objective, settings.task, model, settings.seed)
-    study = Study(model, items, settings.objective, settings.search, settings.engine, settings.seed, folder / "tables")
-    result = study.run(lambda line: say(line, markup=False))
-    (folder / MENU).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    with locked(folder):
+        claim(folder, settings.as_dict(), command)
+        model = load_model(settings.model)
+        items = split_items(settings.objective, settings.task, model, settings.seed)
+        study = Study(
+            model, items, settings.objective, settings.search, settings.engine, settings.seed, folder / "tables"
+        )
+        result = study.run(lambda line: say(line, markup=False))
+        (folder / MENU).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result

@@ -59,7 +59,10 @@ class _Builder(TaskFactory):
         available = list(served.splits) if served else None
         needed = self._choose_splits(entry.name, definition, available)
         if "custom_dataset" in definition:
-            return ConfigurableTask(config=definition)
+            try:
+                return ConfigurableTask(config=definition)
+            except KeyError as error:
+                raise UserError(f"task.split={self.config.split}: {entry.name} has no split {error}.") from error
         path, name = definition["dataset_path"], definition.get("dataset_name")
         if served is None:
             return self._from_hub(entry.name, path, lambda: ConfigurableTask(config=definition))
