@@ -28,6 +28,7 @@ import torch
 from bench_subjects import agreement, ask_as_a_search_does, made_up, make_engine, real
 
 from cola_search import Chain
+from cola_search.model.batched import BatchedSession
 from cola_search.model.surgery import apply_chain, find_layers
 from cola_search.run_folder import provenance
 
@@ -44,6 +45,7 @@ def main() -> None:
         "device": device_name(model),
     }
     report["rows"] = compare(args, model, task, samples, waves)
+    report["ten_times_the_chains"] = growth(args, model, task, samples, waves)
     report["peak_memory_mb"] = max(row["peak_memory_mb"] for row in report["rows"])
     if args.agreement:
         report["agreement"] = agreement(args, model, task, samples, waves)
@@ -58,6 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--task", default="arc_easy")
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--simulations", type=int, default=200)
+    parser.add_argument("--search", default="partial", help="of conf/search, which asks for the chains")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", default="2GB")
@@ -72,8 +75,9 @@ def parse() -> argparse.Namespace:
 
 def command(args: argparse.Namespace) -> str:
     """The command, as it can be typed again."""
-    options = f"--model {args.model} --task {args.task} --items {args.items}"
-    return f"python experiments/bench_engine.py {options} --dtype {args.dtype} --threads {args.threads}"
+    told = {name: value for name, value in vars(args).items() if value not in (None, 0)}
+    words = [f"--{k.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in told.items()]
+    return f"python experiments/bench_engine.py {' '.join(words)}"
 
 
 def compare(
@@ -103,10 +107,11 @@ def compare(
                 peaks[name] = max(peaks.get(name, 0.0), peak_memory(model))
                 print(f"{name}: {len(pairs) / seconds:.1f} evaluations/s", file=sys.stderr, flush=True)
     one, batch = (statistics.median(times[name]) for name in list(times)[:2])
+    stock = [statistics.mean(stock_flop(model, encoder, *pair, padded) for pair in pairs) for padded in (False, True)]
     rate = matmul_rate(model)
     rows = []
-    for name, seconds in times.items():
-        median = statistics.median(seconds)
+    for name, taken in times.items():
+        median = statistics.median(taken)
         row = {
             "variant": name,
             "evaluations_per_second": 1 / median,
@@ -117,6 +122,9 @@ def compare(
         if name in facts:
             row |= facts[name]
             row["share_of_matmul_rate"] = facts[name]["flop_per_evaluation"] / median / rate
+            row["fewer_flop_than_a1"], row["fewer_flop_than_a2"] = (
+                flop / facts[name]["flop_per_evaluation"] for flop in stock
+            )
         rows.append(row)
     return rows
 
@@ -178,6 +186,7 @@ def run_engine(
                     [(s, some[at : at + wave]) for s, some in zip(sessions, mine, strict=True) if some[at : at + wave]]
                 )
             for session, some in zip(sessions, mine, strict=True):
+                assert isinstance(session, BatchedSession)
                 layer_rows += session.layer_executions * session.item.num_rows
                 head_rows += len(some) * len(session.item.reads)
                 engine.close(session)
@@ -189,6 +198,25 @@ def run_engine(
         "layer_executions_per_evaluation": engine.layer_executions / count,
         "flop_per_evaluation": 2 * (layer * layer_rows + head * head_rows) / count,
     }
+
+
+def stock_flop(model: Any, encoder: Any, sample: Any, chain: Chain, padded: bool) -> float:
+    """Operations of a stock evaluation of scored requests: every request's tokens through the chain and the head."""
+    encoded = encoder.encode(sample)
+    pairs = zip(encoded.contexts, encoded.continuations, strict=not encoded.generates)
+    lengths = [len(context) + len(continuation) - 1 for context, continuation in pairs]
+    rows = len(lengths) * max(lengths, default=0) if padded else sum(lengths)
+    layer, head = weights(model)
+    return 2.0 * rows * (layer * len(chain) + head)
+
+
+def growth(args: argparse.Namespace, model: Any, task: Any, samples: list, chains: dict[str, list[Chain]]) -> float:
+    """How many times as long all chains of a search take as the first tenth of them, in waves of 16, one sample in flight."""
+    few = {name: some[: max(1, len(some) // 10)] for name, some in chains.items()}
+    times = [
+        [run_engine(args, model, task, samples, some, 16, 1)[0] for some in (few, chains)] for _ in range(args.rounds)
+    ]
+    return statistics.median(all_of_them / tenth for tenth, all_of_them in times)
 
 
 def weights(model: Any) -> tuple[int, int]:
@@ -238,10 +266,12 @@ def show(report: dict[str, Any]) -> None:
     print(
         f"\n{report['arguments']['model']}, {report['arguments']['task']}, {report['arguments']['dtype']}, {report['device']}"
     )
-    print(f"{'variant':<28}{'evaluations/s':>14}{'x a1':>8}{'x a2':>8}{'MB':>9}{'layers/eval':>13}{'of matmul':>11}")
+    print(
+        f"{'variant':<28}{'evaluations/s':>14}{'x a1':>8}{'x a2':>8}{'MB':>9}{'layers/eval':>13}{'of matmul':>11}{'FLOP a1/b':>11}"
+    )
     for row in report["rows"]:
         more = (
-            f"{row['layer_executions_per_evaluation']:>13.1f}{row['share_of_matmul_rate']:>11.0%}"
+            f"{row['layer_executions_per_evaluation']:>13.1f}{row['share_of_matmul_rate']:>11.0%}{row['fewer_flop_than_a1']:>11.1f}"
             if "flop_per_evaluation" in row
             else ""
         )
@@ -249,6 +279,7 @@ def show(report: dict[str, Any]) -> None:
             f"{row['variant']:<28}{row['evaluations_per_second']:>14.2f}{row['times_a1']:>8.1f}{row['times_a2']:>8.1f}"
             f"{row['peak_memory_mb']:>9,.0f}{more}"
         )
+    print(f"ten times the chains of a search take {report['ten_times_the_chains']:.1f} times as long")
     if "agreement" in report:
         print("agreement with stock transformers:", json.dumps(report["agreement"]))
 

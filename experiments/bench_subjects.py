@@ -1,6 +1,7 @@
 """What bench_engine.py runs: a model, its items, the chains that a search asks for, engines, and their agreement with stock."""
 
 import argparse
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from cola_search import Chain, load_model, load_task
 from cola_search.baselines import make_search
+from cola_search.config import compose_settings
 from cola_search.model.engine import Engine
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.stock import Encoded
@@ -16,7 +18,6 @@ from cola_search.outcome import Score
 from cola_search.priors import uniform
 from cola_search.scoring import ModelScorer, verify
 from cola_search.seeding import SEARCH, generator
-from cola_search.settings import SearchSettings
 
 SHAPES = {  # hidden, intermediate, layers, heads, kv heads, head width, vocabulary, tied
     "llama32_3b": (3072, 8192, 28, 24, 8, 128, 128256, True),
@@ -81,10 +82,11 @@ def make_engine(args: argparse.Namespace, model: Any, task: Any, in_flight: int)
 
 def ask_as_a_search_does(args: argparse.Namespace, model: Any, task: Any, sample: Any) -> list[Chain]:
     """The chains of one search of the sample, in order; with made-up items every chain is as good as its margin is drawn."""
+    settings = replace(compose_settings([f"search={args.search}"]).search, simulations=args.simulations, stop="none")
     search = make_search(
-        SearchSettings(simulations=args.simulations),
+        settings,
         model.num_layers,
-        uniform(model.num_layers),
+        uniform(model.num_layers, settings.hazard, settings.skip_share),
         generator(0, sample.id, SEARCH),
     )
     scorer = None if args.model.startswith("shape:") else ModelScorer(model, task, EngineSettings(memory=args.memory))
