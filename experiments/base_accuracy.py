@@ -42,9 +42,9 @@ def measure(cell: Cell) -> dict[str, Any]:
     """One cell of the table: all items in batches, the identity chain."""
     model = model_of(cell["model"])
     row: dict[str, Any] = {"dtype": str(model.hf.dtype)}
-    in_flight = 64 if model.device.type == "cuda" else 8
     try:
         task = load_task(cell["task"], limit=cell["items"]).bind(model)
+        in_flight = 64 if model.device.type == "cuda" else 32 if task.kind == "generate_until" else 8
         settings = EngineSettings(memory="4GB", samples_in_flight=in_flight, mix_samples=True)
         scorer = ModelScorer(model, task, settings)
         right = errors = 0
