@@ -47,6 +47,8 @@ def run_cells(cells: Sequence[Cell], work: Work, args: argparse.Namespace) -> li
     A cell that fails is printed and left out, so that the same command tries it again.
     """
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.out.exists() and not args.out.read_bytes().endswith(b"\n"):
+        args.out.write_bytes(args.out.read_bytes() + b"\n")  # a killed command may have left half a line
     known = {_key(row, cells): row for row in read_rows(args.out)}
     todo = [cell for cell in cells if _name(cell) not in known]
     print(f"{len(cells) - len(todo)} of {len(cells)} cells are in {args.out.name} already", flush=True)
