@@ -8,11 +8,10 @@ known, and what is in the file is not computed again.
 
 from typing import Any
 
-from cells import Cell, arguments, model_of, run_cells
+from cells import Cell, arguments, engine_of, model_of, run_cells
 
 from cola_search import Chain, load_task
 from cola_search.errors import UserError
-from cola_search.model.engine_settings import EngineSettings
 from cola_search.report.stats import wilson
 from cola_search.scoring import ModelScorer
 
@@ -45,8 +44,7 @@ def measure(cell: Cell) -> dict[str, Any]:
     try:
         task = load_task(cell["task"], limit=cell["items"]).bind(model)
         in_flight = 64 if model.device.type == "cuda" else 32 if task.kind == "generate_until" else 8
-        settings = EngineSettings(memory="4GB", samples_in_flight=in_flight, mix_samples=True)
-        scorer = ModelScorer(model, task, settings)
+        scorer = ModelScorer(model, task, engine_of(model, in_flight))
         right = errors = 0
         identity = Chain.identity(model.num_layers)
         samples = sorted(task, key=lambda sample: -len(sample.requests[0].args[0]))

@@ -8,6 +8,7 @@ with the commit and the device. With --processes above 1 the cells run in that m
 """
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -21,7 +22,8 @@ from typing import Any
 
 import torch
 
-from cola_search import load_model
+from cola_search import ModelScorer, load_model, load_task
+from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.run_folder import git_commit
 
@@ -37,6 +39,9 @@ def arguments(doc: str | None, out: str) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2, help="threads of each process")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument(
+        "--memory", default="2GB", help="kept states of each process; a GPU needs about 2 GB more for each"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / out)
     return parser
 
@@ -77,13 +82,40 @@ def model_of(name: str) -> LoadedModel:
     return _load(name, os.environ.get("CELLS_DEVICE", "auto"), os.environ.get("CELLS_DTYPE", "auto"))
 
 
+def engine_of(model: LoadedModel, samples_in_flight: int) -> EngineSettings:
+    """The engine of every experiment: samples share batches, in the memory that the command gives each process."""
+    return EngineSettings(
+        mode="batched",
+        memory=os.environ.get("CELLS_MEMORY", "2GB"),
+        samples_in_flight=samples_in_flight,
+        mix_samples=True,
+        max_batch_tokens=16384 if model.device.type == "cuda" else 4096,
+    )
+
+
+_scorers: dict[tuple, tuple[Any, ModelScorer]] = {}
+
+
+def scorer_of(model_name: str, task_name: str, items: int, in_flight: int) -> tuple[Any, ModelScorer]:
+    """The first items of a task with their scorer; one at a time is kept in a process, for its states take most of the memory."""
+    key = (model_name, task_name, items, in_flight)
+    if key not in _scorers:
+        _scorers.clear()
+        gc.collect()
+        model = model_of(model_name)
+        task = load_task(task_name, limit=items).bind(model)
+        _scorers[key] = task, ModelScorer(model, task, engine_of(model, in_flight))
+    return _scorers[key]
+
+
 @cache
 def _load(name: str, device: str, dtype: str) -> LoadedModel:
     return load_model(name, device=device, dtype=dtype)
 
 
 def _measured(todo: list[Cell], work: Work, args: argparse.Namespace) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
-    os.environ |= {"CELLS_DEVICE": args.device, "CELLS_DTYPE": args.dtype, "OMP_NUM_THREADS": str(args.threads)}
+    os.environ |= {"CELLS_DEVICE": args.device, "CELLS_DTYPE": args.dtype, "CELLS_MEMORY": args.memory}
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     torch.set_num_threads(args.threads)
     if args.processes == 1:
         for cell in todo:

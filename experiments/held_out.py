@@ -17,9 +17,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cells import arguments, model_of, run_cells
+from cells import arguments, engine_of, model_of, run_cells
 
-from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective.items import split_items
 from cola_search.objective.menu_run import Study
 from cola_search.objective_settings import ObjectiveSettings
@@ -38,12 +37,7 @@ def work(cell: dict[str, Any]) -> dict[str, Any]:
     model = model_of(cell["model"])
     sizes = {key: cell[key] for key in ("items", "held_out", "searches", "candidates", "first", "finalists")}
     objective = ObjectiveSettings(kind="menu", menu_size=5, **sizes)
-    engine = EngineSettings(
-        memory=os.environ["HELD_OUT_MEMORY"],
-        samples_in_flight=int(os.environ["HELD_OUT_IN_FLIGHT"]),
-        mix_samples=True,
-        max_batch_tokens=int(os.environ["HELD_OUT_BATCH"]),
-    )
+    engine = engine_of(model, int(os.environ["HELD_OUT_IN_FLIGHT"]))
     items = split_items(objective, TaskConfig(cell["task"]), model, cell["seed"])
     search = SearchSettings(simulations=cell["simulations"], max_length=1.0, max_block=1 if cell["items"] < 100 else 4)
     cache = Path(os.environ["HELD_OUT_CACHE"]) / f"{cell['model']}-{cell['task']}-{cell['seed']}"
@@ -69,16 +63,12 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--cache", type=Path, required=True, help="folder of the tables of option scores")
-    parser.add_argument("--memory", default="2GB", help="kept hidden states of each process")
     parser.add_argument("--in-flight", type=int, default=8, help="samples that share batches")
-    parser.add_argument("--batch", type=int, default=4096, help="rows of one layer call")
     parser.add_argument("--tiny", action="store_true", help="few items, to see that it runs")
     args = parser.parse_args()
     os.environ |= {
         "HELD_OUT_CACHE": str(args.cache),
-        "HELD_OUT_MEMORY": args.memory,
         "HELD_OUT_IN_FLIGHT": str(args.in_flight),
-        "HELD_OUT_BATCH": str(args.batch),
     }
     sizes = TINY if args.tiny else FULL
     combined = itertools.product(args.models, args.tasks, args.seeds)

@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from cells import Cell, arguments, model_of, run_cells
+from cells import Cell, arguments, model_of, run_cells, scorer_of
 from papers_page import page
-from search_quality import decoy_of, scorer_of, searched
+from search_quality import decoy_of, searched
 
 from cola_search.config import compose_settings
 from cola_search.errors import UserError

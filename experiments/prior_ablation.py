@@ -16,15 +16,14 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from cells import Cell, arguments, model_of, read_rows, run_cells
+from cells import Cell, arguments, read_rows, run_cells, scorer_of
 from prior_ablation_tables import chosen, write
 from prior_forms import ALL, MoveRecorder, Moves, extra_cost, skip_scores
 
-from cola_search import ModelScorer, load_task
+from cola_search import ModelScorer
 from cola_search.baselines import Searcher, make_search
 from cola_search.config import compose_settings
 from cola_search.job import SEARCH, generator, run_searches
-from cola_search.model.engine_settings import EngineSettings
 from cola_search.outcome import Outcome
 from cola_search.priors import from_skip_scores
 from cola_search.settings import SearchSettings
@@ -107,16 +106,6 @@ def work(cell: Cell) -> dict[str, Any]:
         "evaluations": sum(outcome.evaluations for outcome in found),
         "layer_executions": round(sum(outcome.layer_executions for outcome in found)),
     }
-
-
-@cache
-def scorer_of(model_name: str, task_name: str, items: int, in_flight: int) -> tuple[Any, ModelScorer]:
-    """The task and its scorer, once a process."""
-    model = model_of(model_name)
-    task = load_task(task_name, limit=items).bind(model)
-    memory = "4GB" if model.device.type == "cuda" else "2GB"
-    engine = EngineSettings(memory=memory, samples_in_flight=in_flight, mix_samples=True, mode="batched")
-    return task, ModelScorer(model, task, engine)
 
 
 def searched(scorer: ModelScorer, samples: list[Any], cell: Cell) -> list[Outcome]:

@@ -11,18 +11,16 @@ by stock transformers. `python experiments/quality_tables.py` makes the tables a
 
 from argparse import Namespace
 from dataclasses import replace
-from functools import cache
 from itertools import product
 from typing import Any
 
 import numpy as np
-from cells import Cell, arguments, model_of, run_cells
+from cells import Cell, arguments, model_of, run_cells, scorer_of
 
-from cola_search import ModelScorer, load_task
+from cola_search import ModelScorer
 from cola_search.baselines import make_search
 from cola_search.config import compose_settings
 from cola_search.job import DECOY, SEARCH, TARGET, generator, run_searches
-from cola_search.model.engine_settings import EngineSettings
 from cola_search.outcome import Outcome
 from cola_search.priors import uniform
 from cola_search.scoring import verify
@@ -83,16 +81,6 @@ def work(cell: Cell) -> dict[str, Any]:
         "decoy": [shortest_by(chased[sample.id], grid) if sample.id in chased else None for sample in samples],
         "verified": held(scorer, samples, found) if cell["seed"] == 0 else None,
     }
-
-
-@cache
-def scorer_of(model_name: str, task_name: str, items: int, in_flight: int) -> tuple[Any, ModelScorer]:
-    """The task and its scorer, once a process."""
-    model = model_of(model_name)
-    task = load_task(task_name, limit=items).bind(model)
-    on_gpu = model.device.type == "cuda"
-    room = {"memory": "4GB", "max_batch_tokens": 16384} if on_gpu else {"memory": "2GB"}
-    return task, ModelScorer(model, task, EngineSettings(samples_in_flight=in_flight, mix_samples=True, **room))
 
 
 def settings_of(search: str, budget: float) -> SearchSettings:

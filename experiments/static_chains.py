@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from cells import Cell, arguments, model_of, run_cells
+from cells import Cell, arguments, engine_of, model_of, run_cells
 
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
@@ -31,8 +31,7 @@ from cola_search.objective_settings import ObjectiveSettings
 Row = dict[str, Any]
 GROUP = ("model", "task", "goal", "seed")  # what the methods are compared within
 MARGIN = 0.02
-GPU = EngineSettings(memory="16GB", samples_in_flight=2048, mix_samples=True, max_batch_tokens=16384)  # of each process
-CPU = EngineSettings(memory="1GB", samples_in_flight=128, mix_samples=True)
+IN_FLIGHT = {"cuda": 2048, "cpu": 128}  # samples that stay open, best all of a board: opening one costs some chains
 
 
 def main() -> None:
@@ -84,7 +83,7 @@ def work(cell: Cell) -> Row:
     """One method from search to held-out items."""
     gc.collect()  # the states of the cell before, which take most of the memory
     model = model_of(cell["model"])
-    settings = settings_of(cell, GPU if model.device.type == "cuda" else CPU)
+    settings = settings_of(cell, engine_of(model, IN_FLIGHT[model.device.type]))
     items = split_items(settings.objective, settings.task, model, settings.seed)
     check_sizes(items, settings.objective)
     contest = Contest(settings, model, items)

@@ -26,7 +26,7 @@ def modules() -> Iterator[dict[str, ModuleType]]:
 
 
 def arguments(path: Path) -> Namespace:
-    return Namespace(out=path, device="auto", dtype="auto", threads=1, processes=1)
+    return Namespace(out=path, device="auto", dtype="auto", memory="50MB", threads=1, processes=1)
 
 
 def test_what_is_in_the_file_is_not_measured_again_and_a_failed_cell_is(
