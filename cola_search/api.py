@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+import yaml
+
 from cola_search.cluster_settings import ClusterSettings
+from cola_search.conf_path import conf_path
 from cola_search.config import ControlSettings, PriorSettings, Settings, TrackingSettings, VerifySettings
 from cola_search.errors import UserError
 from cola_search.job import Worker
@@ -20,6 +23,7 @@ def search(
     model: LoadedModel,
     task: Task,
     *,
+    preset: str = "edits",
     seed: int = 0,
     prior: PriorSettings = PriorSettings(),
     engine: EngineSettings = EngineSettings(),
@@ -27,9 +31,10 @@ def search(
     controls: ControlSettings = ControlSettings(decoy=True),
     **settings: Any,
 ) -> Iterator[Record]:
-    """The record of each sample of the task, as it is finished. `settings` are fields of SearchSettings.
+    """The record of each sample of the task, as it is finished.
 
-    Raises UserError for a setting that does not exist or does not fit.
+    preset: how to search, a file of conf/search; `settings` are fields of SearchSettings that differ from it.
+    Raises UserError for a preset or setting that does not exist, or a value that does not fit.
     """
     known = {field.name for field in fields(SearchSettings)}
     if unknown := sorted(set(settings) - known):
@@ -40,7 +45,7 @@ def search(
         run_dir="in memory",
         model=ModelConfig(name=model.name, source="local", path=model.name),
         task=task.config,
-        search=SearchSettings(**settings),
+        search=SearchSettings(**{**_preset(preset), **settings}),
         prior=prior,
         engine=engine,
         cluster=ClusterSettings(mode="inprocess"),
@@ -51,3 +56,12 @@ def search(
     worker = Worker(everything, model, task)
     for sample_id in task.ids:
         yield Record.from_dict(worker.work([sample_id])[0])
+
+
+def _preset(name: str) -> dict[str, Any]:
+    folder = conf_path() / "search"
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in names:
+        raise UserError(f"search() has no preset {name!r}: use one of {', '.join(names)}.")
+    values: dict[str, Any] = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    return values

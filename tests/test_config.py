@@ -68,10 +68,18 @@ def test_the_primary_config_stays_a_table_of_contents() -> None:
     assert len((conf_path() / "config.yaml").read_text(encoding="utf-8").splitlines()) < 40
 
 
-def test_the_default_search_is_that_of_the_dataclass() -> None:
-    """The comment of SearchSettings says so, and the Python API relies on it."""
-    settings = compose_settings()
+def test_the_dataclass_has_the_values_of_search_partial() -> None:
+    """The comment of SearchSettings says so: the other files of conf/search name only what differs from it."""
+    settings = compose_settings(["search=partial"])
     assert settings.search == type(settings.search)()
+
+
+def test_edits_are_searched_by_default() -> None:
+    assert compose_settings().search == compose_settings(["search=edits"]).search
+
+
+def test_the_other_groups_default_to_their_dataclasses() -> None:
+    settings = compose_settings()
     assert settings.engine == type(settings.engine)()
     assert settings.cluster == type(settings.cluster)()
 
