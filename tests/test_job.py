@@ -17,8 +17,8 @@ from cola_search.records import Record
 @pytest.fixture(scope="module")
 def settings(tiny_folder: Path) -> Settings:
     return compose_settings([
-        f"model='{tiny_folder}'", "model.dtype=float32", "search=partial", "search.simulations=24", "search.wave=4", "engine.memory=50MB",
-        "controls=all", "tracking=none", "run_dir=unused",
+        f"model='{tiny_folder}'", "model.dtype=float32", "search=partial", "search.simulations=24", "search.wave=4",
+        "engine.memory=50MB", "controls=all", "tracking=none", "run_dir=unused",
     ])  # fmt: skip
 
 
