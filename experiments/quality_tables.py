@@ -29,12 +29,12 @@ def main() -> None:
     for row in read_rows(path):
         groups[row["model"], row["task"], row["first"], row["items"], row["chains"]][row["search"]].append(row)
     parts = [HEAD]
-    for (model, task, *_), searches in groups.items():
+    for (model, task, _, _, chains), searches in groups.items():
         parts.append(section(model, task, searches))
         curves = {name: curve(rows) for name, rows in searches.items()}
         title = f"{model}, {task}: layers saved where the base is right"
         chart = line_chart(curves, title, "layer executions, in runs of the whole model")
-        path.with_name(f"{path.stem}_{model}_{task}.svg").write_text(chart)
+        path.with_name(f"{path.stem}_{model}_{task}_{chains}.svg").write_text(chart)
     path.with_suffix(".md").write_text("\n".join(parts))
 
 
@@ -55,7 +55,7 @@ def section(model: str, task: str, searches: dict[str, Rows]) -> str:
     devices = sorted({r["device"] for rows in searches.values() for r in rows})
     commits = sorted({r["commit"][:8] for rows in searches.values() for r in rows})
     lines = [
-        f"\n## {model}, {task}\n",
+        f"\n## {model}, {task}, up to {row['chains']} runs\n",
         f"{len(base)} items ({row['first']} to {row['first'] + len(base) - 1}), base right on {base.sum()}; "
         f"{row['num_layers']} layers; {', '.join(devices)}; commit {', '.join(commits)}.\n",
         *saved_table(searches),
