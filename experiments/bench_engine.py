@@ -40,7 +40,7 @@ def main() -> None:
     model, task, samples = made_up(args) if args.model.startswith("shape:") else real(args)
     waves = {sample.id: ask_as_a_search_does(args, model, task, sample) for sample in samples}
     report: dict[str, Any] = {
-        "arguments": vars(args),
+        "arguments": dict(vars(args)),
         "provenance": provenance(command(args)),
         "device": device_name(model),
     }
@@ -51,6 +51,7 @@ def main() -> None:
         report["agreement"] = agreement(args, model, task, samples, waves)
     show(report)
     if args.save:
+        report["arguments"]["save"] = Path(args.save).name  # where it lay on this machine is of no use elsewhere
         Path(args.save).write_text(json.dumps(report, indent=1) + "\n")
 
 
@@ -75,7 +76,7 @@ def parse() -> argparse.Namespace:
 
 def command(args: argparse.Namespace) -> str:
     """The command, as it can be typed again."""
-    told = {name: value for name, value in vars(args).items() if value not in (None, 0)}
+    told = {name: value for name, value in vars(args).items() if value not in (None, 0) and name != "save"}
     words = [f"--{k.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in told.items()]
     return f"python experiments/bench_engine.py {' '.join(words)}"
 
