@@ -112,13 +112,8 @@ class Worker:
 
     def _decoys(self, samples: list[Sample], outcomes: list[Outcome]) -> dict[str, Control]:
         """By sample id, the same search sent after a wrong answer that the base did not give; not where there is none."""
-        targets: dict[str, Sample] = {}
-        for sample, outcome in zip(samples, outcomes, strict=True):
-            base = outcome.chains[0][1]
-            try:
-                targets[sample.id] = sample.decoy(generator(self.settings.seed, sample.id, TARGET), base.prediction)
-            except ValueError:  # every wrong option is the base's own
-                continue
+        made = {s.id: decoy_of(s, o, self.settings.seed) for s, o in zip(samples, outcomes, strict=True)}
+        targets = {sample_id: decoy for sample_id, decoy in made.items() if decoy is not None}
         found = self._search(list(targets.values()), self.settings.search, DECOY) if targets else []
         return {i: control(decoy, outcome) for (i, decoy), outcome in zip(targets.items(), found, strict=True)}
 
@@ -149,6 +144,14 @@ class Worker:
             if score.right:
                 break
         return more
+
+
+def decoy_of(sample: Sample, outcome: Outcome, seed: int) -> Sample | None:
+    """The sample with a wrong answer as its target that the base did not give; None if every wrong one is the base's."""
+    try:
+        return sample.decoy(generator(seed, sample.id, TARGET), outcome.chains[0][1].prediction)
+    except ValueError:
+        return None
 
 
 def run_searches(scorer: Any, searches: list[tuple[Any, Searcher]]) -> None:

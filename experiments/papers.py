@@ -13,11 +13,11 @@ from typing import Any
 
 from cells import Cell, arguments, model_of, run_cells, scorer_of
 from papers_page import page
-from search_quality import decoy_of, searched
+from search_quality import searched
 
 from cola_search.config import compose_settings
 from cola_search.errors import UserError
-from cola_search.job import DECOY, RANDOM, SEARCH
+from cola_search.job import DECOY, RANDOM, SEARCH, decoy_of
 from cola_search.outcome import Outcome
 from cola_search.settings import SearchSettings
 

@@ -11,22 +11,19 @@ pass is charged to its search before it begins. Tables go to OUT.md, curves to O
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache
 from itertools import product
 from typing import Any
 
 from cells import Cell, arguments, read_rows, run_cells, scorer_of
 from prior_ablation_tables import chosen, write
 from prior_forms import ALL, MoveRecorder, Moves, extra_cost, skip_scores
+from search_quality import measured, settings_of
 
 from cola_search import ModelScorer
 from cola_search.baselines import Searcher, make_search
-from cola_search.config import compose_settings
 from cola_search.job import SEARCH, generator, run_searches
 from cola_search.outcome import Outcome
 from cola_search.priors import from_skip_scores
-from cola_search.settings import SearchSettings
 
 GRID = (60, 120, 250, 500, 1000, 2000, 4000, 8000)  # layer executions at which a search is looked at
 REPORTED = ("uniform", "voids@0.8", "reverse@0.8")
@@ -96,16 +93,7 @@ def work(cell: Cell) -> dict[str, Any]:
     for start in range(0, len(samples), cell["in_flight"]):
         found += searched(scorer, samples[start : start + cell["in_flight"]], cell)
     grid = [cost for cost in GRID if cost <= cell["budget"]] or [cell["budget"]]
-    return {
-        "num_layers": scorer.engine.model.num_layers,
-        "grid": grid,
-        "base": [int(outcome.chains[0][1].right) for outcome in found],
-        "shortest": [shortest_by(outcome, grid) for outcome in found],
-        "first_fix": [outcome.first_fix and round(outcome.first_fix.layer_executions) for outcome in found],
-        "first_shorter": [outcome.first_shorter and round(outcome.first_shorter.layer_executions) for outcome in found],
-        "evaluations": sum(outcome.evaluations for outcome in found),
-        "layer_executions": round(sum(outcome.layer_executions for outcome in found)),
-    }
+    return measured(found, grid, scorer.engine.model.num_layers)
 
 
 def searched(scorer: ModelScorer, samples: list[Any], cell: Cell) -> list[Outcome]:
@@ -125,19 +113,6 @@ def searched(scorer: ModelScorer, samples: list[Any], cell: Cell) -> list[Outcom
     for sample in samples:
         scorer.release(sample)
     return [search.outcome() for search in searches]
-
-
-@cache
-def settings_of(search: str, budget: float) -> SearchSettings:
-    """The search of conf/search with this budget and nothing else that stops it."""
-    settings = compose_settings([f"search={search}"]).search
-    return replace(settings, simulations=10**7, max_layer_executions=budget, stop="none", target_length=None)
-
-
-def shortest_by(outcome: Outcome, grid: Sequence[float]) -> list[int]:
-    """The length of the shortest right chain known at each cost of the grid, 0 where there is none."""
-    right = [(spent, len(chain)) for chain, score, spent in outcome.chains if score.right]
-    return [min((length for spent, length in right if spent <= cost), default=0) for cost in grid]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ by stock transformers. `python experiments/quality_tables.py` makes the tables a
 """
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -20,7 +22,7 @@ from cells import Cell, arguments, model_of, run_cells, scorer_of
 from cola_search import ModelScorer
 from cola_search.baselines import make_search
 from cola_search.config import compose_settings
-from cola_search.job import DECOY, SEARCH, TARGET, generator, run_searches
+from cola_search.job import DECOY, SEARCH, decoy_of, generator, run_searches
 from cola_search.outcome import Outcome
 from cola_search.priors import uniform
 from cola_search.scoring import verify
@@ -70,7 +72,16 @@ def work(cell: Cell) -> dict[str, Any]:
     chased = dict(zip(decoys, outcomes, strict=True))
     grid = [round(look * model.num_layers) for look in LOOKS if look <= cell["chains"]]
     return {
-        "num_layers": model.num_layers,
+        **measured(found, grid, model.num_layers),
+        "decoy": [shortest_by(chased[sample.id], grid) if sample.id in chased else None for sample in samples],
+        "verified": held(scorer, samples, found) if cell["seed"] == 0 else None,
+    }
+
+
+def measured(found: Sequence[Outcome], grid: Sequence[float], num_layers: int) -> dict[str, Any]:
+    """What searches reached: per item the shortest right length at each cost of the grid, and when something was first found."""
+    return {
+        "num_layers": num_layers,
         "grid": grid,
         "base": [int(outcome.chains[0][1].right) for outcome in found],
         "shortest": [shortest_by(outcome, grid) for outcome in found],
@@ -78,11 +89,10 @@ def work(cell: Cell) -> dict[str, Any]:
         "first_shorter": [outcome.first_shorter and round(outcome.first_shorter.layer_executions) for outcome in found],
         "evaluations": sum(outcome.evaluations for outcome in found),
         "layer_executions": round(sum(outcome.layer_executions for outcome in found)),
-        "decoy": [shortest_by(chased[sample.id], grid) if sample.id in chased else None for sample in samples],
-        "verified": held(scorer, samples, found) if cell["seed"] == 0 else None,
     }
 
 
+@cache
 def settings_of(search: str, budget: float) -> SearchSettings:
     """The search of conf/search with this budget and nothing else that stops it."""
     settings = compose_settings([f"search={search}"]).search
@@ -106,15 +116,7 @@ def searched(
     return outcomes
 
 
-def decoy_of(sample: Sample, outcome: Outcome, seed: int) -> Sample | None:
-    """The sample with a wrong answer as its target, one that the base did not give; None if there is none."""
-    try:
-        return sample.decoy(generator(seed, sample.id, TARGET), outcome.chains[0][1].prediction)
-    except ValueError:
-        return None
-
-
-def shortest_by(outcome: Outcome, grid: list[int]) -> list[int]:
+def shortest_by(outcome: Outcome, grid: Sequence[float]) -> list[int]:
     """The length of the shortest right chain known at each cost of the grid, 0 where there is none."""
     right = [(spent, len(chain)) for chain, score, spent in outcome.chains if score.right]
     return [min((length for spent, length in right if spent <= cost), default=0) for cost in grid]

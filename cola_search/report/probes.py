@@ -178,10 +178,9 @@ def _shuffle_words(found: ProbeSummary | None) -> str | None:
     if not found.samples:
         return f"Option order: not applicable, none of {found.refused} fixed samples could have its options reordered."
     assert found.base_right is not None
-    difference = found.right_minus_base
-    if difference is not None and difference.low > 0:
+    apart = _behind_base(found, alone=", on a single sample")
+    if apart is None:
         return None
-    apart = f", a difference of {points(difference)}" if difference else ", on a single sample"
     return (
         f"Fixes are not shown to survive another order of the options: there their chains are right on "
         f"{in_words(found.right)}, the base on {in_words(found.base_right)}{apart}."
@@ -192,14 +191,21 @@ def _transfer_words(found: ProbeSummary | None) -> str | None:
     if found is None or not found.samples:
         return None
     assert found.base_right is not None
-    difference = found.right_minus_base
-    if difference is not None and difference.low > 0:
+    apart = _behind_base(found, alone=", for a single chain")
+    if apart is None:
         return None
-    apart = f", a difference of {points(difference)}" if difference else ", for a single chain"
     return (
         f"Found chains are not shown to be better than the base on items that they were not found on: "
         f"{in_words(found.right)} against {in_words(found.base_right)}{apart}."
     )
+
+
+def _behind_base(found: ProbeSummary, alone: str) -> str | None:
+    """How far the chains are from the base, in words, `alone` where one sample says nothing; None if they are above it."""
+    difference = found.right_minus_base
+    if difference is None:
+        return alone
+    return None if difference.low > 0 else f", a difference of {points(difference)}"
 
 
 def _undo_words(found: ProbeSummary | None) -> str | None:
