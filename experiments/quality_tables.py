@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 from cells import RESULTS, read_rows
-from line_chart import line_chart
+
+from cola_search.report.budget_curves import Band, budget_curves
 
 Rows = list[dict[str, Any]]
 OURS = ("edits", "partial")
@@ -31,10 +32,7 @@ def main() -> None:
     parts = [HEAD]
     for (model, task, _, _, chains), searches in groups.items():
         parts.append(section(model, task, searches))
-        curves = {name: curve(rows) for name, rows in searches.items()}
-        title = f"{model}, {task}: layers saved where the base is right"
-        chart = line_chart(curves, title, "layer executions, in runs of the whole model")
-        path.with_name(f"{path.stem}_{model}_{task}_{chains}.svg").write_text(chart)
+        path.with_name(f"{path.stem}_{model}_{task}_{chains}.svg").write_text(curves(searches) + "\n")
     path.with_suffix(".md").write_text("\n".join(parts))
 
 
@@ -119,7 +117,7 @@ def ratios(searches: dict[str, Rows]) -> list[str]:
     ours = [name for name in OURS if name in searches]
     published = [name for name in PUBLISHED if name in searches]
     lines = []
-    for look in (50, 200):
+    for look in (10, 20, 50, 200):
         if look not in looks_of(searches) or not ours:
             continue
         best = max(published, key=lambda name: float(np.mean(saved(searches[name], look))), default=None)
@@ -142,6 +140,11 @@ def ratio(mine: Rows, other: Rows, look: float) -> str:
 def saved(rows: Rows, look: float) -> np.ndarray:
     """Layers saved per base-right item, averaged over seeds, [items]."""
     return over_items(rows, look, lambda row, length: max(0, row["num_layers"] - length) if length else 0, right=True)
+
+
+def shortened(rows: Rows, look: float) -> np.ndarray:
+    """Share of seeds with a right chain below the model's length per base-right item, [items]."""
+    return over_items(rows, look, lambda row, length: float(0 < length < row["num_layers"]), right=True)
 
 
 def fixed(rows: Rows, look: float) -> np.ndarray:
@@ -172,10 +175,29 @@ def first_fix(rows: Rows) -> str:
     return "never" if np.isinf(middle) else f"{middle:.0f}"
 
 
-def curve(rows: Rows) -> list[tuple[float, float]]:
-    """(runs of the whole model, layers saved) at every look of the rows."""
-    looks = [cost / rows[0]["num_layers"] for cost in rows[0]["grid"]]
-    return [(look, float(saved(rows, look).mean())) for look in looks]
+def curves(searches: dict[str, Rows]) -> str:
+    """Layers saved, share shortened and share fixed against layer executions, with intervals over items."""
+    panels = {}
+    grid = next(iter(searches.values()))[0]["grid"]
+    looks = [cost / next(iter(searches.values()))[0]["num_layers"] for cost in grid]
+    for told, measure in (("layers saved", saved), ("share shortened", shortened), ("share fixed", fixed)):
+        bands = {name: band([measure(rows, look) for look in looks]) for name, rows in ordered(searches)}
+        panels[f"{told}, where the base is {'wrong' if measure is fixed else 'right'}"] = (grid, bands)
+    return budget_curves(panels, columns=3)
+
+
+def band(values: Sequence[np.ndarray]) -> Band:
+    """Mean and interval over items at every look, of `[items]` each."""
+    return (
+        tuple(np.array([bounds(each) for each in values]).T) if len(values[0]) else (np.full(len(values), np.nan),) * 3
+    )
+
+
+def bounds(values: np.ndarray) -> tuple[float, float, float]:
+    """(low, mean, high) of a mean over items: 95% percentile bootstrap."""
+    draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
+    return float(low), float(values.mean()), float(high)
 
 
 def interval(values: Sequence[float] | np.ndarray, form: str) -> str:
@@ -183,9 +205,8 @@ def interval(values: Sequence[float] | np.ndarray, form: str) -> str:
     values = np.asarray(values, float)
     if not len(values):
         return "-"
-    draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
-    return f"{form.format(values.mean())} ({form.format(low)}–{form.format(high)}, n={len(values)})"
+    low, middle, high = bounds(values)
+    return f"{form.format(middle)} ({form.format(low)}–{form.format(high)}, n={len(values)})"
 
 
 def looks_of(searches: dict[str, Rows]) -> list[float]:

