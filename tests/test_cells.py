@@ -1,28 +1,13 @@
 """experiments/cells.py and the tables of search quality: what is measured once stays, and what it says of a search."""
 
-import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import cells
 import numpy as np
 import pytest
-
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
-
-
-@pytest.fixture(scope="module")
-def modules() -> Iterator[dict[str, ModuleType]]:
-    sys.path.insert(0, str(EXPERIMENTS))
-    try:
-        import cells
-        import quality_tables
-
-        yield {"cells": cells, "tables": quality_tables}
-    finally:
-        sys.path.remove(str(EXPERIMENTS))
+import quality_tables
 
 
 def arguments(path: Path) -> Namespace:
@@ -30,9 +15,9 @@ def arguments(path: Path) -> Namespace:
 
 
 def test_what_is_in_the_file_is_not_measured_again_and_a_failed_cell_is(
-    modules: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modules["cells"].os, "environ", dict(modules["cells"].os.environ))
+    monkeypatch.setattr(cells.os, "environ", dict(cells.os.environ))
     asked: list[int] = []
 
     def work(cell: dict[str, Any]) -> dict[str, Any]:
@@ -41,14 +26,14 @@ def test_what_is_in_the_file_is_not_measured_again_and_a_failed_cell_is(
             raise RuntimeError("once")
         return {"square": cell["x"] ** 2}
 
-    out, cells = tmp_path / "rows.jsonl", [{"x": x} for x in (1, 2, 3)]
-    first = modules["cells"].run_cells(cells, work, arguments(out))
+    out, todo = tmp_path / "rows.jsonl", [{"x": x} for x in (1, 2, 3)]
+    first = cells.run_cells(todo, work, arguments(out))
     assert [row["square"] for row in first] == [1, 9]
     with out.open("a") as file:
         file.write('{"x": 9, "squ')  # a command that was killed while it wrote
-    second = modules["cells"].run_cells(cells, work, arguments(out))
+    second = cells.run_cells(todo, work, arguments(out))
     assert [row["square"] for row in second] == [1, 4, 9]
-    modules["cells"].run_cells(cells, work, arguments(out))
+    cells.run_cells(todo, work, arguments(out))
     assert asked == [1, 2, 3, 2]
 
 
@@ -64,27 +49,27 @@ def row(search: str, shortest: list[list[int]], **more: Any) -> dict[str, Any]:
     }
 
 
-def test_layers_saved_count_base_right_items_and_fixes_base_wrong_ones(modules: dict[str, ModuleType]) -> None:
+def test_layers_saved_count_base_right_items_and_fixes_base_wrong_ones() -> None:
     rows = [row("edits", [[10, 4], [0, 8], [0, 7]])]
-    assert modules["tables"].saved(rows, 5).tolist() == [6, 2]
-    assert modules["tables"].saved(rows, 2).tolist() == [0, 0]
-    assert modules["tables"].fixed(rows, 2).tolist() == [0]
-    assert modules["tables"].fixed(rows, 5).tolist() == [1]
+    assert quality_tables.saved(rows, 5).tolist() == [6, 2]
+    assert quality_tables.saved(rows, 2).tolist() == [0, 0]
+    assert quality_tables.fixed(rows, 2).tolist() == [0]
+    assert quality_tables.fixed(rows, 5).tolist() == [1]
 
 
-def test_seeds_are_averaged_per_item(modules: dict[str, ModuleType]) -> None:
+def test_seeds_are_averaged_per_item() -> None:
     rows = [row("edits", [[10, 4], [0, 8], [0, 7]]), row("edits", [[10, 8], [0, 8], [0, 0]])]
-    assert modules["tables"].saved(rows, 5).tolist() == [4, 2]
-    assert modules["tables"].fixed(rows, 5).tolist() == [0.5]
+    assert quality_tables.saved(rows, 5).tolist() == [4, 2]
+    assert quality_tables.fixed(rows, 5).tolist() == [0.5]
 
 
-def test_a_fix_stands_beside_the_decoys_of_the_same_items(modules: dict[str, ModuleType]) -> None:
+def test_a_fix_stands_beside_the_decoys_of_the_same_items() -> None:
     rows = [row("edits", [[10, 4], [0, 8], [0, 7]], decoy=[[0, 5], None, [0, 0]], verified=[3, 3])]
-    reached, difference, lengths, verified = modules["tables"].against_decoy(rows)
+    reached, difference, lengths, verified = quality_tables.against_decoy(rows)
     assert (reached, lengths, verified) == ("0/1", "7, -", "3/3")
     assert difference.startswith("+1.00")
 
 
-def test_the_interval_of_a_mean_holds_the_mean(modules: dict[str, ModuleType]) -> None:
-    text = modules["tables"].interval(np.array([1.0, 2.0, 3.0]), "{:.1f}")
+def test_the_interval_of_a_mean_holds_the_mean() -> None:
+    text = quality_tables.interval(np.array([1.0, 2.0, 3.0]), "{:.1f}")
     assert text.startswith("2.0 (") and text.endswith("n=3)")

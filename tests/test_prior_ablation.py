@@ -3,33 +3,18 @@
 import json
 import math
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+import prior_ablation as run
+import prior_ablation_tables as tables
+import prior_forms as forms
 import pytest
 import torch
 
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import find_voids
 from cola_search.report.budget_curves import budget_curves
-
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
-
-
-@pytest.fixture(scope="module")
-def modules() -> Iterator[dict[str, ModuleType]]:
-    sys.path.insert(0, str(EXPERIMENTS))
-    try:
-        import prior_ablation
-        import prior_ablation_tables
-        import prior_forms
-
-        yield {"run": prior_ablation, "tables": prior_ablation_tables, "forms": prior_forms}
-    finally:
-        sys.path.remove(str(EXPERIMENTS))
 
 
 def row(form: str, shortest: list[list[int]], base: list[int], **changes: Any) -> dict[str, Any]:
@@ -38,8 +23,7 @@ def row(form: str, shortest: list[list[int]], base: list[int], **changes: Any) -
     return {**known, **costs, "form": form, "shortest": shortest, "base": base, **changes}
 
 
-def test_the_same_watch_shows_voids_angles_and_updates(modules, tiny_model: LoadedModel):
-    forms = modules["forms"]
+def test_the_same_watch_shows_voids_angles_and_updates(tiny_model: LoadedModel):
     watch = forms.MoveRecorder()
     watch.start({})
     states = [torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[4.0, 3.0]]]), torch.tensor([[[8.0, 6.0]]])]
@@ -56,25 +40,23 @@ def test_the_same_watch_shows_voids_angles_and_updates(modules, tiny_model: Load
     assert (forms.skip_scores("reverse@0.8", [moves], [None], cell)[0] == 1 - shares).all()
 
 
-def test_equal_values_share_their_rank(modules):
-    assert modules["forms"].ranks(np.array([0.5, 0.1, 0.5, 0.9])).tolist() == [0.5, 0.0, 0.5, 1.0]
+def test_equal_values_share_their_rank():
+    assert forms.ranks(np.array([0.5, 0.1, 0.5, 0.9])).tolist() == [0.5, 0.0, 0.5, 1.0]
 
 
-def test_an_item_gains_the_share_of_layers_saved_or_its_fix(modules):
-    tables = modules["tables"]
+def test_an_item_gains_the_share_of_layers_saved_or_its_fix():
     one = row("uniform", [[10, 5], [0, 12]], [1, 0])
     assert tables.gain(one).tolist() == [[0.0, 0.5], [0.0, 1.0]]
     np.testing.assert_array_equal(tables.saved(one), [[0, 5], [np.nan, np.nan]])
     np.testing.assert_array_equal(tables.fixed(one), [[np.nan, np.nan], [0, 1]])
 
 
-def test_the_form_with_the_highest_gain_is_chosen_among_those_that_are_not_reported_anyway(modules):
+def test_the_form_with_the_highest_gain_is_chosen_among_those_that_are_not_reported_anyway():
     rows = [row(form, [[length, length]], [1]) for form, length in (("uniform", 1), ("rank", 4), ("norm", 6))]
-    assert modules["tables"].chosen(rows, ("uniform",)) == {"partial": "rank"}
+    assert tables.chosen(rows, ("uniform",)) == {"partial": "rank"}
 
 
-def test_a_median_counts_what_never_happened(modules):
-    tables = modules["tables"]
+def test_a_median_counts_what_never_happened():
     seeds = [row("uniform", [[0, 0]] * 3, [0, 0, 1], first_fix=[7, fix, 9]) for fix in (None, None, 30)]
     values = tables.over_seeds([tables.first(one, "first_fix") for one in seeds], tables._median)
     np.testing.assert_array_equal(values, [7, math.inf, math.nan])
@@ -82,8 +64,7 @@ def test_a_median_counts_what_never_happened(modules):
     assert all(map(math.isnan, tables.median_band(np.array([math.nan]))))
 
 
-def test_differences_to_uniform_are_paired_item_by_item(modules):
-    tables = modules["tables"]
+def test_differences_to_uniform_are_paired_item_by_item():
     rng = np.random.default_rng(0)
     uniform = rng.integers(0, 10, size=(40, 1)).astype(float)
     low, mean, high = tables.mean_band(uniform + 1 - uniform)
@@ -99,12 +80,11 @@ def test_curves_leave_out_what_has_no_values():
     assert drawn.count("<polyline") == 1 and drawn.count("<polygon") == 1 and "voids" in drawn
 
 
-def test_both_stages_on_a_tiny_model_give_tables_and_curves(modules, tiny_folder, tiny_model, tmp_path, monkeypatch):
-    run = modules["run"]
-    monkeypatch.setattr(modules["forms"], "CALIBRATION", 2)
+def test_both_stages_on_a_tiny_model_give_tables_and_curves(tiny_folder, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(forms, "CALIBRATION", 2)
     monkeypatch.setattr(run, "GRID", (6, 24))
     out = tmp_path / "rows.jsonl"
-    forms = ["uniform", "voids@0.8", "rank@0.8", "mean@0.8", "angle"]
+    names = ["uniform", "voids@0.8", "rank@0.8", "mean@0.8", "angle"]
     words = ["--models", str(tiny_folder), "--tasks", "arc_easy", "--searches", "partial", "--choose", "2"]
     words += [
         "--report",
@@ -120,12 +100,12 @@ def test_both_stages_on_a_tiny_model_give_tables_and_curves(modules, tiny_folder
         "--threads",
         "1",
     ]
-    words += ["--forms", *forms]
+    words += ["--forms", *names]
     monkeypatch.setattr(sys, "argv", ["prior_ablation.py", *words, "--out", str(out)])
     run.main()
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     first = [one for one in rows if one["first"] == 0]
-    assert [one["form"] for one in first] == forms and len(rows) - len(first) == 4 * 2
+    assert [one["form"] for one in first] == names and len(rows) - len(first) == 4 * 2
     assert all(len(one["base"]) == one["items"] and len(one["shortest"][0]) == 2 for one in rows)
     assert all(
         shortest[0] == 6 * base
@@ -139,8 +119,7 @@ def test_both_stages_on_a_tiny_model_give_tables_and_curves(modules, tiny_folder
     run.main()
 
 
-def test_the_pass_of_answers_is_charged_before_the_search(modules, tiny_folder, tiny_model):
-    forms, run = modules["forms"], modules["run"]
+def test_the_pass_of_answers_is_charged_before_the_search(tiny_folder, tiny_model):
     cell = {"model": str(tiny_folder), "task": "arc_easy", "search": "partial", "form": "rg@0.8", "seed": 0}
     task, scorer = run.scorer_of(cell["model"], "arc_easy", 1, 2)
     (outcome,) = run.searched(scorer, [task[0]], {**cell, "budget": 60})

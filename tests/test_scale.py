@@ -1,34 +1,19 @@
 """What `experiments/scale.py` claims, in small."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
-import pytest
-
-PATH = Path(__file__).parent.parent / "experiments/scale.py"
+import scale
 
 
-@pytest.fixture(scope="module")
-def scale() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scale", PATH)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_one_driver_keeps_a_thousand_replicas_busy(scale: ModuleType) -> None:
+def test_one_driver_keeps_a_thousand_replicas_busy() -> None:
     row = scale.simulate(1000, 30_000, 10.0, record_seconds=0.002, starts_over=0.0)
     assert row.busy > 0.97
 
 
-def test_a_driver_that_is_too_slow_shows_as_idle_replicas(scale: ModuleType) -> None:
+def test_a_driver_that_is_too_slow_shows_as_idle_replicas() -> None:
     row = scale.simulate(1000, 10_000, 10.0, record_seconds=0.05, starts_over=0.0)
     assert row.busy < 0.3 and row.samples_per_second < 21
 
 
-def test_the_table_has_a_line_for_each_row(scale: ModuleType) -> None:
+def test_the_table_has_a_line_for_each_row() -> None:
     rows = [scale.simulate(2, 10, 1.0, 0.001), scale.simulate(3, 10, 1.0, 0.001)]
     text = scale.table({"write": 0.001, "call": 0.001}, rows)
     assert text.count("| simulated |") == 2 and "about 500 samples a second" in text

@@ -1,21 +1,12 @@
 """experiments/static_chains.py from its command line to its table, on a tiny model."""
 
-import importlib
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
-
-
-@pytest.fixture
-def experiment(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    return importlib.import_module("static_chains")
+import static_chains
 
 
 def row(method: str, length: int, selection: list[int], held_out: list[int], goal: str = "shorter") -> dict[str, Any]:
@@ -26,38 +17,38 @@ def row(method: str, length: int, selection: list[int], held_out: list[int], goa
 
 
 def test_a_command_leaves_rows_and_a_table_and_does_nothing_twice(
-    experiment: ModuleType, monkeypatch: pytest.MonkeyPatch, tiny_folder: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tiny_folder: Path, tmp_path: Path
 ) -> None:
     arguments = (
         f"--models {tiny_folder} --tasks arc_easy --methods tree block --goals shorter --items 24 --held-out 12 --margin 0.4 "
         f"--runs 150 --threads 1 --device cpu --dtype float32 --out {tmp_path / 'rows.jsonl'}"
     )
     monkeypatch.setattr(sys, "argv", ["static_chains.py", *arguments.split()])
-    experiment.main()
+    static_chains.main()
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [made["method"] for made in rows] == ["tree", "block"]
     assert all(made["base"][1] == 12 and made["layer_executions"] > 0 for made in rows)
     assert all(verdict["held_out"][0] == 12 for made in rows for verdict in made["front"])
-    monkeypatch.setattr(experiment, "work", lambda cell: pytest.fail("measured again"))
-    experiment.main()
+    monkeypatch.setattr(static_chains, "work", lambda cell: pytest.fail("measured again"))
+    static_chains.main()
     assert "| tree" in (tmp_path / "rows.md").read_text() or "**tree**" in (tmp_path / "rows.md").read_text()
 
 
-def test_the_star_follows_the_selection_items_and_not_the_held_out_ones(experiment: ModuleType) -> None:
+def test_the_star_follows_the_selection_items_and_not_the_held_out_ones() -> None:
     lucky = row("greedy", 24, [1000, 600, 5, 60], [1000, 600, 90, 10])
     sound = row("tree", 25, [1000, 600, 20, 20], [1000, 600, 30, 30])
-    text = experiment.table([lucky, sound])
+    text = static_chains.table([lucky, sound])
     assert "**tree** *" in text and "**greedy**" not in text
 
 
-def test_the_goals_are_counted_for_the_starred_choice_alone(experiment: ModuleType) -> None:
+def test_the_goals_are_counted_for_the_starred_choice_alone() -> None:
     reached = row("tree", 25, [1000, 600, 20, 20], [2000, 1200, 40, 40])
     longer = {**row("tree", 27, [1000, 600, 20, 20], [2000, 1200, 40, 40]), "task": "u"}
     better = {**row("tree", 30, [1000, 600, 60, 20], [2000, 1200, 120, 40], "better"), "task": "v"}
-    text = experiment.table([reached, longer, better])
+    text = static_chains.table([reached, longer, better])
     assert "Of 3 groups, 1 end in a chain that is at least 15% shorter and not worse" in text
     assert "and 1 in one that is better at no more layers" in text
 
 
-def test_a_method_that_found_nothing_has_a_line(experiment: ModuleType) -> None:
-    assert "none will do" in experiment.table([{**row("voids", 20, [9, 5, 0, 5], [9, 5, 0, 5]), "choice": None}])
+def test_a_method_that_found_nothing_has_a_line() -> None:
+    assert "none will do" in static_chains.table([{**row("voids", 20, [9, 5, 0, 5], [9, 5, 0, 5]), "choice": None}])

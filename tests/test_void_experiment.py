@@ -1,28 +1,14 @@
 """experiments/voids.py from its command line to its files, on a tiny model."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-SCRIPT = Path(__file__).parent.parent / "experiments" / "voids.py"
-
-
-@pytest.fixture
-def experiment() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("voids_experiment", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+import voids as experiment
 
 
-def run(
-    experiment: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, model: Path, *arguments: str
-) -> list[dict]:
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, model: Path, *arguments: str) -> list[dict]:
     """Runs the script; the rows of its record file."""
     fixed = ["--models", str(model), "--items", "3", "--batch", "2", "--dtype", "float32", "--device", "cpu"]
     places = ["--records", str(folder / "rows.jsonl"), "--out", str(folder / "out")]
@@ -32,11 +18,9 @@ def run(
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def test_every_variant_of_every_item_is_recorded_once_and_tabled(
-    experiment, monkeypatch, tmp_path, tiny_folder, capsys
-):
+def test_every_variant_of_every_item_is_recorded_once_and_tabled(monkeypatch, tmp_path, tiny_folder, capsys):
     arguments = ("--tasks", "arc_easy", "boolq", "--alphas", "0.4", "0.8", "--answer-tokens", "2")
-    rows = run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments)
+    rows = run(monkeypatch, tmp_path, tiny_folder, *arguments)
     assert len(rows) == 2 * 3 * (1 + 2 * 2)
     report = json.loads((tmp_path / "out.json").read_text())
     assert len(report["cells"]) == 2 * 5 and report["provenance"]["command"].startswith("python experiments/voids.py")
@@ -46,31 +30,29 @@ def test_every_variant_of_every_item_is_recorded_once_and_tabled(
     assert "arc_easy: no skip" in capsys.readouterr().out
 
 
-def test_a_command_goes_on_where_another_stopped_with_the_same_result(experiment, monkeypatch, tmp_path, tiny_folder):
+def test_a_command_goes_on_where_another_stopped_with_the_same_result(monkeypatch, tmp_path, tiny_folder):
     arguments = ("--tasks", "arc_easy", "--answer-tokens", "0")
-    whole = run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments)
+    whole = run(monkeypatch, tmp_path, tiny_folder, *arguments)
     records, table = tmp_path / "rows.jsonl", (tmp_path / "out.md").read_text()
     lines = records.read_text().splitlines(keepends=True)
     records.write_text("".join(lines[:4]) + lines[4][:20])
-    again = run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments)
+    again = run(monkeypatch, tmp_path, tiny_folder, *arguments)
     assert sorted(map(str, again)) == sorted(map(str, whole)) and (tmp_path / "out.md").read_text() == table
 
 
-def test_a_finished_command_runs_no_model(experiment, monkeypatch, tmp_path, tiny_folder):
+def test_a_finished_command_runs_no_model(monkeypatch, tmp_path, tiny_folder):
     arguments = ("--tasks", "arc_easy", "--answer-tokens", "0")
-    rows = run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments)
+    rows = run(monkeypatch, tmp_path, tiny_folder, *arguments)
     monkeypatch.setattr(experiment, "run_batch", lambda *_: pytest.fail("ran again"))
-    assert run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments) == rows
+    assert run(monkeypatch, tmp_path, tiny_folder, *arguments) == rows
 
 
-def test_defects_of_the_released_evaluation_are_measurements_of_their_own(
-    experiment, monkeypatch, tmp_path, tiny_folder
-):
+def test_defects_of_the_released_evaluation_are_measurements_of_their_own(monkeypatch, tmp_path, tiny_folder):
     monkeypatch.setattr(experiment, "encode", _short(experiment.encode))
     arguments = ("--tasks", "void_mmlu", "--how", "readout")
-    run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments)
+    run(monkeypatch, tmp_path, tiny_folder, *arguments)
     defects = ("--as-released", "sampling", "gold_last", "lost_first_token")
-    rows = run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments, *defects)
+    rows = run(monkeypatch, tmp_path, tiny_folder, *arguments, *defects)
     assert len(rows) == 2 * 3 * 2
     assert {row["as_released"] for row in rows} == {"", "lost_first_token+sampling+gold_last seed 0"}
 
@@ -88,6 +70,6 @@ def _short(encode):
         (("--tasks", "no_such_task"), "no_such_task"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(experiment, monkeypatch, tmp_path, tiny_folder, arguments, said):
+def test_what_cannot_be_measured_is_refused(monkeypatch, tmp_path, tiny_folder, arguments, said):
     with pytest.raises(SystemExit, match=said):
-        run(experiment, monkeypatch, tmp_path, tiny_folder, *arguments)
+        run(monkeypatch, tmp_path, tiny_folder, *arguments)

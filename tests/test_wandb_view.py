@@ -1,12 +1,10 @@
 """experiments/wandb_view.py: what the saved view shows, built without a network."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+import wandb_view as view
 from record_fixture import decoy, record
 
 from cola_search.report.panels import PANELS
@@ -14,19 +12,8 @@ from cola_search.report.tally import Tally
 from cola_search.tracking import scalars
 from cola_search.wandb_tracker import TABLE
 
-PATH = Path(__file__).parent.parent / "experiments/wandb_view.py"
 
-
-@pytest.fixture(scope="module")
-def view() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wandb_view", PATH)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_view_shows_every_picture_the_table_and_curves_that_a_run_logs(view: ModuleType) -> None:
+def test_the_view_shows_every_picture_the_table_and_curves_that_a_run_logs() -> None:
     pytest.importorskip("wandb_workspaces")
     shown = json.dumps(view.build("team", "project")._to_model().model_dump(mode="json"))
     assert all(json.dumps(key) in shown for key in (*PANELS, TABLE))
@@ -38,13 +25,13 @@ def test_the_view_shows_every_picture_the_table_and_curves_that_a_run_logs(view:
     assert set(curves) <= set(logged) and all(json.dumps(key) in shown for key in curves)
 
 
-def test_runs_are_grouped_by_sweep(view: ModuleType) -> None:
+def test_runs_are_grouped_by_sweep() -> None:
     pytest.importorskip("wandb_workspaces")
     assert [metric.name for metric in view.build("team", "project").runset_settings.groupby] == ["Group"]
 
 
 def test_without_the_package_the_user_is_told_in_one_sentence(
-    view: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     assert view.main(["--entity", "team"]) == 2
@@ -54,7 +41,7 @@ def test_without_the_package_the_user_is_told_in_one_sentence(
 
 
 def test_without_a_key_nothing_is_sent_and_nobody_is_asked(
-    view: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("wandb_workspaces")
     monkeypatch.setattr(view, "has_key", lambda: False)
