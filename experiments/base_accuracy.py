@@ -6,6 +6,7 @@ known, and what is in the file is not computed again.
     python experiments/base_accuracy.py --models smollm2 gemma3_270m qwen25_coder_05b qwen25_coder_15b --items 200
 """
 
+from functools import partial
 from typing import Any
 
 from cells import Cell, arguments, engine_of, model_of, run_cells
@@ -31,19 +32,22 @@ def main() -> None:
     )
     parser.add_argument("--tasks", nargs="+", default=SCORED + GENERATED)
     parser.add_argument("--items", type=int, default=200)
+    parser.add_argument(
+        "--in-flight", type=int, default=0, help="items that share batches; 0 takes what suits the device"
+    )
     args = parser.parse_args()
     cells = [{"model": model, "task": task, "items": args.items} for model in args.models for task in args.tasks]
-    rows = run_cells(cells, measure, args)
+    rows = run_cells(cells, partial(measure, at_once=args.in_flight), args)
     args.out.with_suffix(".md").write_text(table(rows))
 
 
-def measure(cell: Cell) -> dict[str, Any]:
+def measure(cell: Cell, at_once: int) -> dict[str, Any]:
     """One cell of the table: all items in batches, the identity chain."""
     model = model_of(cell["model"])
     row: dict[str, Any] = {"dtype": str(model.hf.dtype)}
     try:
         task = load_task(cell["task"], limit=cell["items"]).bind(model)
-        in_flight = 64 if model.device.type == "cuda" else 32 if task.kind == "generate_until" else 8
+        in_flight = at_once or (64 if model.device.type == "cuda" else 32 if task.kind == "generate_until" else 8)
         scorer = ModelScorer(model, task, engine_of(model, in_flight))
         right = errors = 0
         identity = Chain.identity(model.num_layers)
