@@ -1,0 +1,64 @@
+"""What a search is given besides its space: a menu, ready settings, a table."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from search_fakes import always_wrong, drive, find, needs, searcher
+
+from cola_search import priors
+from cola_search.chain import Chain
+from cola_search.settings import SearchSettings
+from cola_search.tree import Tree
+from cola_search.tree_search import Search
+
+CONF = Path(__file__).parents[1] / "conf" / "search"
+
+
+def test_the_menu_is_asked_right_after_the_identity_chain() -> None:
+    menu = [Chain([0, 1]), Chain([2, 3, 4])]
+    search = searcher(menu=menu, wave_ramp=4.0)
+    identity = search.ask()
+    search.tell(identity, [always_wrong(chain) for chain in identity])
+    assert search.ask()[:2] == menu
+    assert search._tree.prior[Tree.ROOT, :2].tolist() == [0.5, 0.5]  # type: ignore[attr-defined]
+
+
+def test_menu_chains_outside_the_caps_or_the_model_are_left_out() -> None:
+    menu = [Chain([0]), Chain([40]), Chain(range(12)), Chain([0, 1]), Chain([*range(12)] * 2), Chain([0, 1])]
+    outcome = find(always_wrong, num_layers=12, menu=menu, simulations=6, min_length=2)
+    asked = [chain for chain, _, _ in outcome.chains]
+    assert asked[1] == (0, 1)
+    assert not {(0,), (40,)} & set(asked)
+
+
+@pytest.mark.parametrize("space", ["partial", "edits"])
+def test_the_tree_grows_on_a_menu_chain_that_is_right(space: str) -> None:
+    judge = needs(0, 5, 11, num_layers=12)
+    outcome = find(judge, menu=[Chain([0, 1, 2, 5, 6, 7, 8, 9, 10, 11])], simulations=60, space=space)
+    assert 1 in {row[0] for row in outcome.tree}
+    assert len(outcome.candidates[0][0]) < 10
+
+
+@pytest.mark.parametrize("name", ["cola", "drllm", "repolar", "partial", "edits"])
+def test_every_published_setting_runs(name: str) -> None:
+    settings = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    outcome = find(needs(0, 3, 4, num_layers=10), num_layers=10, **settings)
+    assert outcome.first_shorter is not None
+    assert all(len(chain) <= SearchSettings(**settings).longest(10) for chain, _, _ in outcome.chains)
+
+
+def test_dr_llm_as_written_runs_no_layer_more_than_twice() -> None:
+    settings = yaml.safe_load((CONF / "drllm.yaml").read_text())
+    outcome = find(always_wrong, num_layers=10, **settings)
+    assert max(max(chain.counts(10)) for chain, _, _ in outcome.chains) == 2
+    assert all(list(chain) == sorted(chain) for chain, _, _ in outcome.chains)
+
+
+def test_the_search_takes_its_table_as_a_prior() -> None:
+    table = priors.uniform(12)
+    table[3] = [0.9, 0.1, 0.0]
+    search = Search(12, SearchSettings(simulations=10, max_block=1), table, np.random.default_rng(0))
+    outcome = drive(search, always_wrong)
+    assert outcome.chains[1][0] == (0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11)
