@@ -10,8 +10,8 @@ from cola_search.model.readout import Readout
 
 def test_log_probabilities_and_leads_are_those_of_a_plain_softmax(monkeypatch) -> None:
     monkeypatch.setattr(readout, "HEAD_ROWS", 4)
-    monkeypatch.setattr(readout, "SOFTMAX_ROWS", 3)
     anatomy = Anatomy(tiny("granite"))  # scales its logits, which only the model's own forward knows
+    monkeypatch.setattr(readout, "SOFTMAX_LOGITS", 3 * anatomy.vocabulary)
     with torch.inference_mode():
         rows = torch.randn(11, anatomy.width)
         at, tokens = torch.tensor([10, 0, 0, 7, 3]), torch.tensor([1, 2, 98, 5, 0])

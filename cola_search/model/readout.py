@@ -9,7 +9,7 @@ from cola_search.model.anatomy import Anatomy
 
 HEAD_ROWS = 256  # rows in one head product on a CPU: enough to reach the product's full rate
 HEAD_LOGITS = 2**26  # logits in one head product on a GPU, which come in float32 too: 256 MB
-SOFTMAX_ROWS = 16  # rows in one float softmax on a CPU: what stays in cache
+SOFTMAX_LOGITS = 2**20  # logits in one float softmax on a CPU: what stays in cache, 4 MB
 
 
 class Readout:
@@ -37,24 +37,27 @@ class Readout:
             logits = self.anatomy.logits(rows[k * size : (k + 1) * size])
             local = at[first:last] - k * size
             wanted = logits[local, tokens[first:last]].float()
-            values.append(wanted - self.log_normaliser(logits)[local])
-            leads.append(wanted - logits.amax(-1).float()[local])
+            normaliser, largest = self.normaliser(logits)
+            values.append(wanted - normaliser[local])
+            leads.append(wanted - largest[local])
         back = torch.argsort(order)
         return torch.cat(values)[back], torch.cat(leads)[back]
 
-    def log_normaliser(self, logits: Tensor) -> Tensor:
-        """log sum exp `[N]` in float32 of logits `[N, V]`."""
+    def normaliser(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """log sum exp and the largest of logits `[N, V]`, both float32 `[N]`."""
         if logits.device.type != "cpu":
-            return torch.logsumexp(logits.float(), -1)
+            return torch.logsumexp(logits.float(), -1), logits.amax(-1).float()
+        size = max(1, SOFTMAX_LOGITS // logits.shape[1])
         if self._logits is None or self._logits.shape[1] != logits.shape[1]:
-            self._logits = torch.empty(SOFTMAX_ROWS, logits.shape[1])
+            self._logits = torch.empty(size, logits.shape[1])
             self._logp = torch.empty_like(self._logits)
         assert self._logp is not None
-        result = torch.empty(len(logits))
-        for start in range(0, len(logits), SOFTMAX_ROWS):
-            part = logits[start : start + SOFTMAX_ROWS]
+        result, largest = torch.empty(2, len(logits))
+        for start in range(0, len(logits), size):
+            part = logits[start : start + size]
             block, logp = self._logits[: len(part)], self._logp[: len(part)]
             block.copy_(part)
             torch.log_softmax(block, -1, out=logp)
-            result[start : start + len(part)] = block.amax(-1) - logp.amax(-1)  # both at the largest logit
-        return result
+            largest[start : start + len(part)] = block.amax(-1)
+            result[start : start + len(part)] = largest[start : start + len(part)] - logp.amax(-1)
+        return result, largest
