@@ -130,4 +130,5 @@ def agreement(
                 counts["different_and_no_near_tie"] += not same and not tie
                 margins.append(abs(scores[i].margin - reference.margin))
         scorer.release(sample)
-    return {**counts, "margin_difference": {q: float(np.nanquantile(margins, q)) for q in (0.5, 0.9, 0.99, 1.0)}}
+    known = [margin for margin in margins if not np.isnan(margin)]  # generated answers have none in the reference
+    return {**counts, "margin_difference": {q: float(np.quantile(known, q)) for q in (0.5, 0.9, 0.99, 1.0) if known}}
