@@ -1,6 +1,7 @@
 """GGUF files as checkpoints, on a tiny file written here and on the real one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import numpy as np
@@ -131,3 +132,32 @@ def test_digits_are_split_off_before_spaces_are_merged_where_the_file_says_smoll
 def test_smollm2_tokenises_spaces_before_digits_as_in_training(smollm2: LoadedModel) -> None:
     assert smollm2.tokenizer("a  3").input_ids == [81, 256, 35]
     assert smollm2.tokenizer("12").input_ids == [33, 34]
+
+
+class Misread:
+    """A tokenizer of a large vocabulary that gives these tokens."""
+
+    bos_token, bos_token_id = "<bos>", 2
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return 262_144
+
+    def __call__(self, text: str) -> SimpleNamespace:
+        return SimpleNamespace(input_ids=self.ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "adds_bos", "said"),
+    [([2, *range(5, 29)], True, "splits its words into letters"), ([5, 6, 7, 8], True, "drops its <bos>")],
+)
+def test_a_tokenizer_that_was_misread_is_refused(ids: list[int], adds_bos: bool, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        conversion.check_tokenizer(Misread(ids), adds_bos)  # type: ignore[arg-type]
+
+
+def test_a_tokenizer_that_was_read_well_is_taken() -> None:
+    conversion.check_tokenizer(Misread([2, 6, 7, 8]), True)  # type: ignore[arg-type]
+    conversion.check_tokenizer(Misread([6, 7, 8]), False)  # type: ignore[arg-type]

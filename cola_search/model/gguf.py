@@ -6,6 +6,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
+import transformers
 from gguf import GGUFReader
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -65,7 +66,8 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedTokenizerB
 def _from_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     where = {"gguf_file": file.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-    restore_pre_tokenizer(tokenizer.backend_tokenizer, _pre_tokenizer_type(file))
+    restore_pre_tokenizer(tokenizer.backend_tokenizer, str(_field(file, "tokenizer.ggml.pre") or ""))
+    check_tokenizer(tokenizer, bool(_field(file, "tokenizer.ggml.add_bos_token")))
     plain = GgufConfig(dequantize=True)  # otherwise the model counts as quantised and cannot be saved
     return tokenizer, AutoModelForCausalLM.from_pretrained(file.parent, dtype=dtype, quantization_config=plain, **where)
 
@@ -82,6 +84,20 @@ def restore_pre_tokenizer(tokenizer: Tokenizer, kind: str) -> None:
         )
 
 
-def _pre_tokenizer_type(file: Path) -> str:
-    field = GGUFReader(file).get_field("tokenizer.ggml.pre")
-    return str(field.contents()) if field is not None else ""
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, adds_bos: bool) -> None:
+    """Raises ValueError if the tokenizer was misread, which no weight shows and which leaves a model at chance.
+
+    transformers before 5.20 lost the merges of Gemma's GGUF files, so that words came out as letters, and before 5.23 the
+    beginning-of-text token that the file asks for (`adds_bos`).
+    """
+    text = "Which of these is water?"
+    ids = tokenizer(text).input_ids
+    if len(tokenizer) > 1000 and len(ids) > len(text) / 2:
+        raise ValueError(f"transformers {transformers.__version__} splits its words into letters; use 5.23 or newer")
+    if adds_bos and ids[0] != tokenizer.bos_token_id:
+        raise ValueError(f"transformers {transformers.__version__} drops its {tokenizer.bos_token}; use 5.23 or newer")
+
+
+def _field(file: Path, name: str) -> object:
+    field = GGUFReader(file).get_field(name)
+    return None if field is None else field.contents()
