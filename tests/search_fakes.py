@@ -1,6 +1,7 @@
 """Fake scorers for the tests of the search: bandits whose right answer is known, and a driver."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from cola_search.outcome import Outcome, Score
 from cola_search.settings import SearchSettings
 
 Judge = Callable[[Chain], Score]
+
+CONF = Path(__file__).parents[1] / "conf" / "search"
 
 
 def always_wrong(chain: Chain) -> Score:

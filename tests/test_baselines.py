@@ -3,8 +3,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import yaml
-from search_fakes import always_wrong, drive, find, needs, searcher
-from test_tree_search import CONF, thirds
+from search_fakes import CONF, always_wrong, drive, find, needs, searcher
+from test_tree_search import thirds
 
 from cola_search import priors
 from cola_search.baselines import Baseline, make_search

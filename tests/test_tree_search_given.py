@@ -1,19 +1,15 @@
 """What a search is given besides its space: a menu, ready settings, a table."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import yaml
-from search_fakes import always_wrong, drive, find, needs, searcher
+from search_fakes import CONF, always_wrong, drive, find, needs, searcher
 
 from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.settings import SearchSettings
 from cola_search.tree import Tree
 from cola_search.tree_search import Search
-
-CONF = Path(__file__).parents[1] / "conf" / "search"
 
 
 def test_the_menu_is_asked_right_after_the_identity_chain() -> None:
