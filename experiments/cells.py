@@ -4,7 +4,8 @@
     rows = run_cells(cells, work, parser.parse_args())
 
 A cell is a dict of plain values that names what is measured, `work(cell)` returns what was measured, and a row holds both,
-with the commit and the device. With --processes above 1 the cells run in that many processes, which may share one GPU.
+with the commit, the device and the versions that matter. With --processes above 1 the cells run in that many processes,
+which may share one GPU.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from cola_search import ModelScorer, load_model, load_task
 from cola_search.model.engine_settings import EngineSettings
@@ -136,7 +138,9 @@ def _row(cell: Cell, work: Work) -> dict[str, Any] | None:
         print(f"{_name(cell)}\n{traceback.format_exc()}", flush=True)
         return None
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return {**cell, **measured, "seconds": round(time.time() - started, 1), "commit": _commit(), "device": where}
+    made_with = {"torch": torch.__version__, "transformers": transformers.__version__}
+    made_with |= {"commit": _commit(), "device": where}
+    return {**cell, **measured, "seconds": round(time.time() - started, 1), **made_with}
 
 
 def _commit() -> str | None:
