@@ -138,9 +138,9 @@ def _row(cell: Cell, work: Work) -> dict[str, Any] | None:
         print(f"{_name(cell)}\n{traceback.format_exc()}", flush=True)
         return None
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    made_with = {"torch": torch.__version__, "transformers": transformers.__version__}
-    made_with |= {"commit": _commit(), "device": where}
-    return {**cell, **measured, "seconds": round(time.time() - started, 1), **made_with}
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    seconds = round(time.time() - started, 1)
+    return {**cell, **measured, "seconds": seconds, "commit": _commit(), "device": where, **versions}
 
 
 def _commit() -> str | None:

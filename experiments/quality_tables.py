@@ -177,12 +177,11 @@ def first_fix(rows: Rows) -> str:
 
 def curves(searches: dict[str, Rows]) -> str:
     """Layers saved, share shortened and share fixed against layer executions, with intervals over items."""
-    panels = {}
-    grid = next(iter(searches.values()))[0]["grid"]
-    looks = [cost / next(iter(searches.values()))[0]["num_layers"] for cost in grid]
+    row, panels = next(iter(searches.values()))[0], {}
+    looks = [cost / row["num_layers"] for cost in row["grid"]]
     for told, measure in (("layers saved", saved), ("share shortened", shortened), ("share fixed", fixed)):
         bands = {name: band([measure(rows, look) for look in looks]) for name, rows in ordered(searches)}
-        panels[f"{told}, where the base is {'wrong' if measure is fixed else 'right'}"] = (grid, bands)
+        panels[f"{told}, where the base is {'wrong' if measure is fixed else 'right'}"] = (row["grid"], bands)
     return budget_curves(panels, columns=3)
 
 

@@ -66,8 +66,9 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedTokenizerB
 def _from_gguf(file: Path, dtype: torch.dtype) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     where = {"gguf_file": file.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-    restore_pre_tokenizer(tokenizer.backend_tokenizer, str(_field(file, "tokenizer.ggml.pre") or ""))
-    check_tokenizer(tokenizer, bool(_field(file, "tokenizer.ggml.add_bos_token")))
+    reader = GGUFReader(file)  # seconds for a large vocabulary
+    restore_pre_tokenizer(tokenizer.backend_tokenizer, str(_field(reader, "tokenizer.ggml.pre") or ""))
+    check_tokenizer(tokenizer, bool(_field(reader, "tokenizer.ggml.add_bos_token")))
     plain = GgufConfig(dequantize=True)  # otherwise the model counts as quantised and cannot be saved
     return tokenizer, AutoModelForCausalLM.from_pretrained(file.parent, dtype=dtype, quantization_config=plain, **where)
 
@@ -98,6 +99,6 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, adds_bos: bool) -> None:
         raise ValueError(f"transformers {transformers.__version__} drops its {tokenizer.bos_token}; use 5.23 or newer")
 
 
-def _field(file: Path, name: str) -> object:
-    field = GGUFReader(file).get_field(name)
+def _field(reader: GGUFReader, name: str) -> object:
+    field = reader.get_field(name)
     return None if field is None else field.contents()

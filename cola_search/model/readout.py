@@ -58,6 +58,7 @@ class Readout:
             block, logp = self._logits[: len(part)], self._logp[: len(part)]
             block.copy_(part)
             torch.log_softmax(block, -1, out=logp)
-            largest[start : start + len(part)] = block.amax(-1)
-            result[start : start + len(part)] = largest[start : start + len(part)] - logp.amax(-1)
+            here = slice(start, start + len(part))
+            largest[here] = block.amax(-1)
+            result[here] = largest[here] - logp.amax(-1)
         return result, largest

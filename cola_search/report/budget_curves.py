@@ -37,9 +37,8 @@ def _legend(colours: Mapping[str, str], wide: float) -> tuple[list[str], float]:
         length = 34 + 6.5 * len(label)
         if x > 8 and x + length > wide:
             x, y = 8.0, y + 18
-        parts += [
-            f'<rect x="{x:g}" y="{y:g}" width="10" height="10" fill="{colour}"/>', words(x + 14, y + 9, label)
-        ]  # fmt: skip
+        parts.append(f'<rect x="{x:g}" y="{y:g}" width="10" height="10" fill="{colour}"/>')
+        parts.append(words(x + 14, y + 9, label))
         x += length
     return parts, y + 44
 
