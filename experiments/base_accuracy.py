@@ -19,9 +19,13 @@ from cola_search.scoring import ModelScorer
 SCORED = [
     "arc_easy", "arc_challenge", "boolq", "mmlu", "commonsense_qa", "commonsense_qa_cloze", "openbookqa", "sciq", "piqa",
     "hellaswag", "winogrande", "social_iqa", "medmcqa", "medqa_5options", "basic_skills_common_knowledge",
-    "basic_skills_logical_reasoning", "basic_skills_pattern", "cola_arc_easy", "cola_arc_challenge", "void_mmlu", "void_boolq",
+    "basic_skills_logical_reasoning", "basic_skills_pattern", "basic_skills_arithmetic", "basic_skills_coding",
+    "basic_skills_string_operations", "cola_arc_easy", "cola_arc_challenge", "void_mmlu", "void_boolq",
 ]  # fmt: skip
-GENERATED = ["arithmetic_short", "dart_math_1", "dart_math_5", "math_level_1", "gsm8k"]
+GENERATED = [
+    "arithmetic_short", *(f"dart_math_{level}" for level in range(1, 6)),
+    *(f"math_level_{level}" for level in range(1, 6)), "hendrycks_math", "gsm8k",
+]  # fmt: skip
 
 
 def main() -> None:

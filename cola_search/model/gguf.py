@@ -16,7 +16,7 @@ from cola_search.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_CONVERSION = 1  # part of the cache key: raise it when the conversion changes what comes out
+_CONVERSION = 2  # part of the cache key: raise it when the conversion changes what comes out
 
 
 def converted_folder(file: Path, key: str, dtype: torch.dtype) -> Path:
