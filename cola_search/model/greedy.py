@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, StoppingCriteria
 
+from cola_search.model.plain_head import plain_head
+
 Done = Callable[[int, list[int]], bool]  # (which prompt, its tokens so far) -> whether the answer is complete
 Choose = Callable[[int, Tensor], int]  # (which prompt, logits [V] of its next token) -> the token
 
@@ -25,7 +27,7 @@ def generate_batch(
     ending = _Ending(ids.shape[1], done)
     processors = [] if choose is None else [_Chosen(choose)]
     generate: Any = hf.generate  # a mixin whose type mypy cannot follow
-    with _plain_generation(hf):
+    with _plain_generation(hf), plain_head(hf):
         generate(
             input_ids=ids,
             attention_mask=mask,

@@ -9,6 +9,7 @@ import torch
 from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
+from cola_search.model.plain_head import plain_head
 from cola_search.model.surgery import apply_chain
 
 _DRAWN = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
@@ -46,7 +47,7 @@ class Stock:
 
     def responses(self, sample: Any, chain: Chain) -> list:
         """The sample's answers with the model's layers in the order of `chain`, as `sample.verdict` takes them."""
-        with apply_chain(self.model.hf, chain):
+        with apply_chain(self.model.hf, chain), plain_head(self.model.hf):
             return getattr(self.lm, sample.requests[0].request_type)(sample.requests, disable_tqdm=True)
 
     def sampled(self, sample: Any, times: int, seed: int) -> list[str]:
@@ -61,7 +62,7 @@ class Stock:
         gpus = [self.model.hf.device] if self.model.hf.device.type == "cuda" else []
         self.lm.batch_size_per_gpu = times
         try:
-            with torch.random.fork_rng(devices=gpus):
+            with torch.random.fork_rng(devices=gpus), plain_head(self.model.hf):
                 torch.manual_seed(seed)
                 return self.lm.generate_until([drawn] * times, disable_tqdm=True)
         finally:
