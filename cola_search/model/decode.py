@@ -5,6 +5,7 @@ keys and values (a repeated layer is composition, not a shared cache), and slots
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
 from cola_search.model.partial_layer import NothingCached
 from cola_search.model.prefixes import Node
+from cola_search.model.short_keys import ShortKeys, by_length
 
 Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> whether it is done
 SLOTS_AT_ONCE = 64  # slots whose prompt is copied at once: few launches, little memory beside the slots
@@ -23,11 +25,11 @@ SLOTS_AT_ONCE = 64  # slots whose prompt is copied at once: few launches, little
 
 @dataclass
 class Stage:
-    """One batch of a step: a layer, the chains `[B]` that run it now, and their slots `[B]`."""
+    """One batch of a step: a layer, the chains `[B]` that run it now, and their slots."""
 
     layer: int
     chains: np.ndarray
-    slots: np.ndarray
+    slots: slice
 
 
 def plan_step(chains: list[tuple[int, ...]], active: list[int]) -> list[list[tuple[int, int]]]:
@@ -48,7 +50,8 @@ def plan_step(chains: list[tuple[int, ...]], active: list[int]) -> list[list[tup
 class Decoder:
     """A generation under way for chains that may belong to several items.
 
-    keys, values: `[slots, heads, columns, width]`; the prompt fills columns `0..n-1`, token t goes to column `n_max + t`.
+    keys, values: `[slots, heads, columns, width]`; a chain's prompt and its tokens fill its columns from the first on, so that
+    column and position are one, and a step looks no further than the longest chain under way.
     """
 
     def __init__(
@@ -67,28 +70,37 @@ class Decoder:
         self.prompts = [item.packed.ids[:n].tolist() for item, n in zip(items, prompt_rows, strict=True)]
         self.n_max = int(self.prompt.max())
         self.columns = self.n_max + max_new_tokens
-        device = self.anatomy.device
-        column = np.arange(self.columns)
-        self.column_position = np.where(
-            column < self.prompt[:, None], column, self.prompt[:, None] + column - self.n_max
-        )
-        self.valid = torch.from_numpy((column < self.prompt[:, None]) | (column >= self.n_max)).to(device)
         self.rules = executor.layer_rules(self.columns)
-        self.slot_of = {
-            pair: s for s, pair in enumerate(p for batch in plan_step(chains, list(range(len(chains)))) for p in batch)
-        }
         self.tokens_run = np.zeros(len(chains))
-        self.set_active(list(range(len(chains))))
+        self.attention = ShortKeys()
+        self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 
-    def set_active(self, active: list[int]) -> None:
-        """From now on only these chains are run."""
-        self.active = active
+    def plan(self, active: list[int]) -> list[tuple[int, int]]:
+        """From now on only these chains are run, longest prompt first. The (chain, position) pairs in the order of their slots."""
+        self.active, self.stages = active, []
         where = {c: i for i, c in enumerate(active)}
-        self.stages = []
+        pairs: list[tuple[int, int]] = []
         for batch in plan_step(self.chains, active):
+            c, p = batch[0]
             rows = np.array([where[c] for c, _ in batch])
-            slots = np.array([self.slot_of[pair] for pair in batch])
-            self.stages.append(Stage(self.chains[batch[0][0]][batch[0][1]], rows, slots))
+            self.stages.append(Stage(self.chains[c][p], rows, slice(len(pairs), len(pairs) + len(batch))))
+            pairs += batch
+        self.slot_of = {pair: slot for slot, pair in enumerate(pairs)}
+        return pairs
+
+    def set_active(self, active: list[int], t: int) -> None:
+        """Leaves the other chains after t steps; the slots that stay are moved together.
+
+        A subset of the chains runs in the order that all had, so that no slot moves up and all can move in place.
+        """
+        old, columns = self.slot_of, self.n_max + t
+        moves = np.array([old[pair] for pair in self.plan(active)])
+        for start in range(0, len(moves), SLOTS_AT_ONCE):
+            source = moves[start : start + SLOTS_AT_ONCE]
+            if source[-1] >= start + len(source):
+                index = torch.from_numpy(source).to(self.keys.device)
+                for kept in (self.keys, self.values):
+                    kept[start : start + len(source), :, :columns] = kept[:, :, :columns].index_select(0, index)
 
     def load_prompts(self) -> None:
         """Copies the prompt's keys and values of every chain position into its slot."""
@@ -96,8 +108,9 @@ class Decoder:
         assert pool is not None
         kh, kw, vh, vw = self.kv.shapes[0]
         shape = (len(self.slot_of), self.columns)
-        self.keys = torch.empty(shape[0], kh, shape[1], kw, dtype=pool.data.dtype, device=pool.data.device)
-        self.values = torch.empty(shape[0], vh, shape[1], vw, dtype=pool.data.dtype, device=pool.data.device)
+        # zeros, for what no chain has written is multiplied too, by a weight of zero
+        self.keys = torch.zeros(shape[0], kh, shape[1], kw, dtype=pool.data.dtype, device=pool.data.device)
+        self.values = torch.zeros(shape[0], vh, shape[1], vw, dtype=pool.data.dtype, device=pool.data.device)
         paths = [path_of(item, chain) for item, chain in zip(self.items, self.chains, strict=True)]
         rows = np.zeros((shape[0], self.n_max), dtype=np.int64)  # row 0 is zero: columns behind a shorter prompt
         for (c, p), slot in self.slot_of.items():
@@ -114,44 +127,45 @@ class Decoder:
     def step(self, tokens: np.ndarray, t: int) -> Tensor:
         """Final rows `[active, d]` after feeding `tokens` `[active]` as the t-th generated tokens."""
         device = self.anatomy.device
-        positions = torch.from_numpy(self.prompt[self.active] + t)[:, None].to(device)
+        lengths = self.prompt[self.active] + t + 1
+        column = torch.from_numpy(lengths - 1).to(device)
         ones = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
         calls = self.anatomy.watch_calls(
-            torch.from_numpy(tokens)[:, None].to(device), positions, self.anatomy.as_handed(ones)
+            torch.from_numpy(tokens)[:, None].to(device), column[:, None], self.anatomy.as_handed(ones)
         )
-        hidden, masks = calls.hidden.clone(), self._masks(t)
-        for stage in self.stages:
-            everyone = len(stage.chains) == len(self.active)
-            index = torch.from_numpy(stage.chains).to(device)
-            call = calls.calls[calls.kinds[stage.layer]]
-            if not everyone:
-                call = tree_map(
-                    lambda v, i=index: (
-                        v.index_select(0, i) if isinstance(v, Tensor) and len(v) == len(self.active) else v
-                    ),
-                    call,
-                )
-            mask = masks[id(self.rules[stage.layer])]
-            cache = SlotCache(self, stage.slots, self.n_max + t)
-            rows = hidden if everyone else hidden.index_select(0, index)
-            out = self.anatomy.run_layer(
-                stage.layer, rows, call, mask if everyone else mask.index_select(0, index), cache
-            )
-            hidden = out if everyone else hidden.index_copy(0, index, out)
+        hidden, masks = calls.hidden.clone(), self._masks(column, lengths[0])
+        split = len(by_length(lengths)) > 1
+        with self.attention if split else nullcontext():
+            for stage in self.stages:
+                call = calls.calls[calls.kinds[stage.layer]]
+                hidden = self._run(stage, hidden, call, masks[id(self.rules[stage.layer])], column, lengths)
         self.tokens_run[self.active] += 1
         return hidden[:, 0]
 
-    def _masks(self, t: int) -> dict[int, Tensor]:
-        """Per rule bool `[active, 1, 1, columns so far]`: what the t-th generated token may see."""
-        last = self.n_max + t + 1
-        seen = self.valid[self.active, :last]
+    def _run(
+        self, stage: Stage, hidden: Tensor, call: dict, mask: Tensor, column: Tensor, lengths: np.ndarray
+    ) -> Tensor:
+        """The states `[active, 1, d]` after one batch of a layer; the other arguments are those of all active chains."""
+        own = lengths[stage.chains]
+        self.attention.groups = by_length(own)
+        if len(own) == len(lengths):
+            return self.anatomy.run_layer(stage.layer, hidden, call, mask, SlotCache(self, stage.slots, column, own[0]))
+        index = torch.from_numpy(stage.chains).to(hidden.device)
+
+        def pick(value: object) -> object:
+            return value.index_select(0, index) if isinstance(value, Tensor) and len(value) == len(lengths) else value
+
+        cache = SlotCache(self, stage.slots, column[index], own[0])
+        rows, mask = hidden.index_select(0, index), mask[..., : own[0]].index_select(0, index)
+        out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), mask, cache)
+        return hidden.index_copy(0, index, out)
+
+    def _masks(self, column: Tensor, last: int) -> dict[int, Tensor]:
+        """Per rule bool `[active, 1, 1, last]`: what the tokens in these columns `[active]` may see."""
+        seen = torch.arange(last, device=column.device) <= column[:, None]
         masks = {}
         for rule in {id(rule): rule for rule in self.rules}.values():
-            allowed = seen
-            if rule is not None:
-                own = torch.from_numpy(self.prompt[self.active] + t)
-                at = torch.from_numpy(self.column_position[self.active, :last].clip(0))
-                allowed = seen & rule[own[:, None], at]
+            allowed = seen if rule is None else seen & rule[column, :last]
             masks[id(rule)] = allowed[:, None, None]
         return masks
 
@@ -159,25 +173,17 @@ class Decoder:
 class SlotCache(NothingCached):
     """The cache that one batch of layers sees: writes the new token's keys and values to its slots, returns all so far."""
 
-    def __init__(self, decoder: Decoder, slots: np.ndarray, column: int):
-        self.decoder, self.column = decoder, column
-        contiguous = len(slots) == 1 + slots[-1] - slots[0] and (np.diff(slots) == 1).all()
-        self.slots: slice | Tensor = slice(slots[0], slots[-1] + 1)
-        if not contiguous:
-            self.slots = torch.from_numpy(slots).to(decoder.keys.device)
+    def __init__(self, decoder: Decoder, slots: slice, column: Tensor, last: int):
+        self.decoder, self.slots, self.column, self.last = decoder, slots, column, last
+        self.rows = torch.arange(slots.start, slots.stop, device=column.device)
 
     def update(self, keys: Tensor, values: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        decoder, end = self.decoder, self.column + 1
-        home, there = decoder.keys.device, keys.device  # they differ where a device_map put the layer elsewhere
-        decoder.keys[self.slots, :, self.column] = keys[:, :, 0].to(home)
-        decoder.values[self.slots, :, self.column] = values[:, :, 0].to(home)
-        return self._so_far(decoder.keys, end).to(there), self._so_far(decoder.values, end).to(there)
+        return self._with(self.decoder.keys, keys), self._with(self.decoder.values, values)
 
-    def _so_far(self, kept: Tensor, end: int) -> Tensor:
-        """The first columns of this batch's slots; `index_select` copies about three times as fast as an index does."""
-        if isinstance(self.slots, slice):
-            return kept[self.slots, :, :end]
-        return kept[:, :, :end].index_select(0, self.slots)
+    def _with(self, kept: Tensor, new: Tensor) -> Tensor:
+        """The slots' columns so far, on the device of `new`: a device_map may have put the layer elsewhere."""
+        kept[self.rows, :, self.column] = new[:, :, 0].to(kept.device)
+        return kept[self.slots, :, : self.last].to(new.device)
 
 
 def path_of(item: Item, chain: tuple[int, ...]) -> list[Node]:
@@ -212,7 +218,7 @@ def generate(
     penalty = float(getattr(decoder.anatomy.hf.generation_config, "repetition_penalty", None) or 1.0)
     generated: list[list[int]] = [[] for _ in decoder.chains]
     lead = np.full(len(decoder.chains), np.inf)
-    rows = first_rows
+    rows = first_rows[decoder.active]
     for t in range(max_new_tokens):
         logits = decoder.anatomy.logits(rows).float()
         if penalty != 1.0:
@@ -229,6 +235,6 @@ def generate(
         if not going:
             break
         if len(going) < len(decoder.active):
-            decoder.set_active([decoder.active[i] for i in going])
+            decoder.set_active([decoder.active[i] for i in going], t)
         rows = decoder.step(tokens[going], t)
     return generated, lead
