@@ -61,6 +61,28 @@ def test_a_chain_that_is_done_leaves_and_the_others_go_on_unchanged() -> None:
     assert tokens == [stock(model, prompt, chain, 6)[: i + 1] for i, chain in enumerate(CHAINS)]
 
 
+def test_chains_of_different_prompts_leave_in_any_order_and_the_others_go_on_unchanged() -> None:
+    prompts = [[11, 12, 13], [5, 6, 7, 8, 9, 10], [20, 21]]
+    ends = [5, 2, 6, 1, 3, 1, 6, 2, 5, 4, 2, 3, 1, 6, 6]
+    model, tokens, _ = ours("gemma3_text", prompts, CHAINS, 6, stop=lambda c, generated: len(generated) == ends[c])
+    alone = [stock(model, prompt, chain, 6) for prompt in prompts for chain in CHAINS]
+    assert tokens == [some[:end] for some, end in zip(alone, ends, strict=True)]
+
+
+def test_a_chain_that_leaves_behind_numbers_that_are_none_does_not_spoil_who_takes_its_place() -> None:
+    prompts = [[5, 6, 7, 8, 9, 10], [11, 12, 13]]
+    model = tiny("llama")
+    executor = Executor(Anatomy(model), 2_000_000, samples_in_flight=2, keep_kv=True)
+    items = [executor.open([prompt], [[len(prompt) - 1]]) for prompt in prompts]
+    chain = (0, 1, 2, 3)
+    rows = torch.cat([row for some in executor.run([(item, [chain]) for item in items]) for row in some])
+    decoder = Decoder(executor, items, [chain, chain], [6, 3], 5)
+    decoder.load_prompts()
+    decoder.load_prompts = lambda: (decoder.keys[decoder.slot_of[0, 0]].fill_(torch.nan))  # type: ignore[method-assign]
+    tokens, _ = generate(decoder, rows, lambda c, generated: c == 0 and len(generated) == 2, 5)
+    assert tokens[1] == stock(model, prompts[1], chain, 5)
+
+
 def test_the_lead_is_the_smallest_gap_to_the_next_best_token() -> None:
     prompt = [5, 6, 7, 8]
     model, tokens, leads = ours("llama", [prompt], [(0, 1, 2, 3)], 2)
