@@ -3,7 +3,8 @@
 Same process, threads, dtype and chains on both sides, interleaved, medians:
 
     a1  one chain at a time, one request at a time, batch 1, as the peers do
-    a2  one chain at a time, all requests of the item in one padded batch
+    a2  one chain at a time, all requests of the item in one padded batch; for a generated task a1 again, without torch's slow
+        product of a sliced state with the head (plain_head.py), which users of stock transformers have
     b   the engine, for several wave sizes and samples in flight
 
 The chains are those that a real search asks for. `--model shape:llama32_3b` takes random weights in that model's full size
@@ -19,7 +20,7 @@ import json
 import statistics
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from bench_subjects import agreement, ask_as_a_search_does, made_up, make_engine
 
 from cola_search import Chain
 from cola_search.model.batched import BatchedSession
+from cola_search.model.plain_head import plain_head
 from cola_search.model.surgery import apply_chain, find_layers
 from cola_search.run_folder import provenance
 
@@ -88,12 +90,13 @@ def compare(
     rng = np.random.default_rng(0)
     encoder = make_engine(args, model, task, 1).stock
     pairs = [(sample, chain) for sample in samples for chain in chains[sample.id]]
+    a2 = "a2 with a plain head" if task.kind == "generate_until" else "a2 one padded batch"
     times: dict[str, list[float]] = {}
     peaks: dict[str, float] = {}
     facts: dict[str, dict[str, float]] = {}
     for _ in range(args.rounds):
         some = [pairs[i] for i in rng.choice(len(pairs), args.stock_pairs, replace=False)]
-        for name, batched in (("a1 one request at a time", False), ("a2 one padded batch", True)):
+        for name, batched in (("a1 one request at a time", False), (a2, True)):
             forget_peak(model)
             for sample, chain in some:
                 seconds = timed(model, lambda s=sample, c=chain, b=batched: run_stock(model, encoder, s, c, b))
@@ -146,15 +149,19 @@ def synchronise(model: Any) -> None:
 
 @torch.inference_mode()
 def run_stock(model: Any, encoder: Any, sample: Any, chain: Chain, batched: bool) -> None:
-    """One chain through stock transformers: its requests one by one, or padded into one batch; the head on all rows as is."""
+    """One chain through stock transformers: its requests one by one, or padded into one batch; the head on all rows as is.
+
+    A generated answer is one request; `batched` then takes torch's slow product of its head out.
+    """
     encoded = encoder.encode(sample)
     device = next(model.hf.parameters()).device
     with apply_chain(model.hf, chain):
         if encoded.generates:
             ids = torch.tensor(encoded.contexts[:1], device=device)
-            encoder.lm._model_generate(
-                ids, ids.shape[1] + encoded.max_new_tokens, encoded.stops, attention_mask=torch.ones_like(ids)
-            )
+            with plain_head(model.hf) if batched else nullcontext():
+                encoder.lm._model_generate(
+                    ids, ids.shape[1] + encoded.max_new_tokens, encoded.stops, attention_mask=torch.ones_like(ids)
+                )
             return
         sequences = [(c + o)[:-1] for c, o in zip(encoded.contexts, encoded.continuations, strict=True)]
         if not batched:
