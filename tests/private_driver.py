@@ -1,6 +1,7 @@
 """A driver with a private Ray, run as a process of its own by test_ray_session.py: it works until it is stopped."""
 
 import itertools
+import signal
 import sys
 from functools import partial
 
@@ -11,6 +12,7 @@ from cola_search.cluster import make_backend
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.pool import run_pool
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background deaf to it
 cloudpickle.register_pickle_by_value(cluster_workers)
 settings = ClusterSettings(replicas=2, gpus_per_replica=0)
 try:
