@@ -78,7 +78,7 @@ def test_a_chain_that_leaves_behind_numbers_that_are_none_does_not_spoil_who_tak
     rows = torch.cat([row for some in executor.run([(item, [chain]) for item in items]) for row in some])
     decoder = Decoder(executor, items, [chain, chain], [6, 3], 5)
     decoder.load_prompts()
-    decoder.load_prompts = lambda: (decoder.keys[decoder.slot_of[0, 0]].fill_(torch.nan))  # type: ignore[method-assign]
+    decoder.load_prompts = lambda: decoder.keys[decoder.slot_of[0, 0]].fill_(torch.nan)  # type: ignore[method-assign]
     tokens, _ = generate(decoder, rows, lambda c, generated: c == 0 and len(generated) == 2, 5)
     assert tokens[1] == stock(model, prompts[1], chain, 5)
 
