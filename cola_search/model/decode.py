@@ -93,7 +93,7 @@ class Decoder:
 
         A subset of the chains runs in the order that all had, so that no slot moves up and all can move in place.
         """
-        old, columns = self.slot_of, self.n_max + t
+        old, columns = self.slot_of, self.prompt[self.active[0]] + t  # no slot holds more
         moves = np.array([old[pair] for pair in self.plan(active)])
         for start in range(0, len(moves), SLOTS_AT_ONCE):
             source = moves[start : start + SLOTS_AT_ONCE]
