@@ -89,6 +89,37 @@ def test_a_memory_too_small_for_the_prompt_is_refused_with_the_key_to_change(lla
         executor.open(SEQUENCES, READS)
 
 
+def test_items_whose_generation_needs_more_than_their_share_are_in_parts_that_fit(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), BYTES, samples_in_flight=4, keep_kv=True)
+    assert executor.kv is not None
+    unit = executor.anatomy.width + executor.kv.width
+    items = [executor.open([[5, 6, 7, 8, 9, 10]], [[5]]) for _ in range(4)]
+    chain = (0, 1, 2, 3)
+    new_tokens = int(
+        1.5 * executor.quota * unit / executor.kv.width / 4
+    )  # the slots of a chain take one and a half shares
+    parts = executor.parts([(item, [chain, chain]) for item in items], new_tokens)
+    assert [sorted(part) for part in parts] == [[0, 1], [0, 1], [2, 3], [2, 3]]
+    assert all(chains == [chain] for part in parts for chains in part.values())
+
+
+def test_a_generation_that_needs_more_than_the_memory_runs_alone(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2, keep_kv=True)
+    items = [executor.open([[5, 6, 7]], [[2]]) for _ in range(2)]
+    parts = executor.parts([(item, [(0, 1)]) for item in items], 10**6)
+    assert parts == [{0: [(0, 1)]}, {1: [(0, 1)]}]
+
+
+def test_after_a_generation_an_item_is_back_within_its_share(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), BYTES, samples_in_flight=24, keep_kv=True)
+    item = executor.open([list(range(5, 40))], [[34]])
+    executor.run([(item, [(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3)])])
+    assert executor.pool.used_rows > executor.quota or executor.kv_pool.used_rows > executor.quota
+    item.prefixes.release()
+    assert executor.pool.used_rows <= executor.quota
+    assert executor.kv_pool.used_rows <= executor.quota
+
+
 def test_closing_an_item_frees_its_memory(llama: PreTrainedModel) -> None:
     executor = Executor(Anatomy(llama), BYTES, keep_kv=True)
     item = executor.open([[5, 6, 7]], [[2]])

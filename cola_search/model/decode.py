@@ -112,17 +112,19 @@ class Decoder:
         self.keys = torch.zeros(shape[0], kh, shape[1], kw, dtype=pool.data.dtype, device=pool.data.device)
         self.values = torch.zeros(shape[0], vh, shape[1], vw, dtype=pool.data.dtype, device=pool.data.device)
         paths = [path_of(item, chain) for item, chain in zip(self.items, self.chains, strict=True)]
-        rows = np.zeros((shape[0], self.n_max), dtype=np.int64)  # row 0 is zero: columns behind a shorter prompt
-        for (c, p), slot in self.slot_of.items():
-            n, node = int(self.prompt[c]), paths[c][p]
-            assert node.kv_rows is not None
-            rows[slot, :n] = node.kv_rows[:n]
+        pairs = list(self.slot_of)
         for start in range(0, shape[0], SLOTS_AT_ONCE):
-            slots = slice(start, start + SLOTS_AT_ONCE)
-            flat = pool.read(rows[slots])
+            some = pairs[start : start + SLOTS_AT_ONCE]
+            slots, longest = slice(start, start + len(some)), max(int(self.prompt[c]) for c, _ in some)
+            rows = np.zeros((len(some), longest), dtype=np.int64)  # row 0 is zero: columns behind a shorter prompt
+            for i, (c, p) in enumerate(some):
+                node = paths[c][p]
+                assert node.kv_rows is not None
+                rows[i, : self.prompt[c]] = node.kv_rows[: self.prompt[c]]
+            flat = pool.read(rows)
             keys, values = flat[..., : kh * kw], flat[..., kh * kw : kh * kw + vh * vw]
-            self.keys[slots, :, : self.n_max] = keys.unflatten(2, (kh, kw)).transpose(1, 2)
-            self.values[slots, :, : self.n_max] = values.unflatten(2, (vh, vw)).transpose(1, 2)
+            self.keys[slots, :, :longest] = keys.unflatten(2, (kh, kw)).transpose(1, 2)
+            self.values[slots, :, :longest] = values.unflatten(2, (vh, vw)).transpose(1, 2)
 
     def step(self, tokens: np.ndarray, t: int) -> Tensor:
         """Final rows `[active, d]` after feeding `tokens` `[active]` as the t-th generated tokens."""

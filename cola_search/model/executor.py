@@ -137,22 +137,38 @@ class Executor:
     def parts(
         self, work: list[tuple[Item, list[tuple[int, ...]]]], new_tokens: int = 0
     ) -> list[dict[int, list[tuple[int, ...]]]]:
-        """The work in parts that fit the quota, as {index into work: its chains}.
+        """The work in parts that fit the memory, as {index into work: its chains}.
 
-        A chain under way holds at most two states; one that generates holds those of all its prefixes, and as many keys and
-        values again, with `new_tokens` more of them, in slots of its own.
+        An item that needs more than its share for a single chain takes more of them, and fewer items are in that part.
         """
+        shares = self.pool.capacity // self.quota
         parts: list[dict[int, list]] = []
+        free: list[int] = []
         for slot, (item, chains) in enumerate(work):
-            rows = 2 * item.num_rows
-            if self.kv is not None:
-                rows = max(len(chain) for chain in chains) * (2 * item.num_rows + new_tokens)
+            rows = self._rows_of_a_chain(item, max(map(len, chains), default=0), new_tokens)
             size = max(1, (self.quota - item.num_rows) // rows)
-            for k, start in enumerate(range(0, len(chains), size)):
-                if k == len(parts):
+            taken = min(shares, math.ceil((item.num_rows + rows) / self.quota))
+            k = 0
+            for start in range(0, len(chains), size):
+                while k < len(free) and free[k] < taken:
+                    k += 1
+                if k == len(free):
                     parts.append({})
+                    free.append(shares)
                 parts[k][slot] = chains[start : start + size]
+                free[k] -= taken
+                k += 1
         return parts
+
+    def _rows_of_a_chain(self, item: Item, length: int, new_tokens: int) -> int:
+        """Rows of the pool that a chain under way takes: two states, or what a generation needs.
+
+        That is the state, the keys and the values of every prefix, and slots for these keys and values and for new ones.
+        """
+        if self.kv is None:
+            return 2 * item.num_rows
+        slot = (item.num_rows + new_tokens) * self.kv.width / (self.anatomy.width + self.kv.width)
+        return max(1, math.ceil(length * (item.num_rows + slot)))
 
     def _run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
         items = tuple(item for item, _ in work)

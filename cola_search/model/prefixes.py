@@ -126,12 +126,13 @@ class Prefixes:
             node.kv_rows = self.kv_pool.take(self.num_rows)
 
     def release(self) -> None:
-        """Ends a generation: nothing is pinned any more, and keys and values without a state go."""
+        """Ends a generation: nothing is pinned any more; keys and values without a state go, and states beyond the quota."""
         for node in self.pinned:
             if node.rows is None and node.kv_rows is not None and self.kv_pool is not None:
                 self.kv_pool.give_back(node.kv_rows)
                 node.kv_rows = None
         self.pinned.clear()
+        self.make_room(0)
 
     def _drop(self, node: Node) -> None:
         assert node.rows is not None
