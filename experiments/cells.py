@@ -131,6 +131,7 @@ def _measured(todo: list[Cell], work: Work, args: argparse.Namespace) -> Iterato
 
 
 def _row(cell: Cell, work: Work) -> dict[str, Any] | None:
+    gc.collect()  # the states of the cell before take gigabytes, and lie in a cycle
     started = time.time()
     try:
         measured = work(cell)
