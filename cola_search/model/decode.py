@@ -68,8 +68,7 @@ class Decoder:
         self.kv = executor.kv
         self.prompt = np.array(prompt_rows)  # [chains], rows of the prompt; rows behind it belong to scored text
         self.prompts = [item.packed.ids[:n].tolist() for item, n in zip(items, prompt_rows, strict=True)]
-        self.n_max = int(self.prompt.max())
-        self.columns = self.n_max + max_new_tokens
+        self.columns = max(prompt_rows) + max_new_tokens
         self.rules = executor.layer_rules(self.columns)
         self.tokens_run = np.zeros(len(chains))
         self.attention = ShortKeys()
