@@ -108,7 +108,8 @@ class Baseline:
     def _wave(self) -> dict[Chain, None]:
         wave: dict[Chain, None] = {}
         seen = _Either(self._ledger.scores, wave)
-        while len(wave) < self._settings.wave and self._ledger.simulations < self._settings.simulations:
+        size = self._settings.wave_size(len(self._ledger.scores))
+        while len(wave) < size and self._ledger.simulations < self._settings.simulations:
             chain = self._proposer.propose(seen)
             if chain is None:
                 break

@@ -146,8 +146,13 @@ class ModelScorer:
         return [self._sessions[key] for key in keys]
 
     def _key(self, sample: Sample) -> tuple:
-        """Samples with the same requests share their states: a decoy is its sample with another gold answer."""
-        return (sample.id.removesuffix("/decoy"), sample.gold if self.engine.generates else None)
+        """Samples with the same requests share their states: a decoy is its sample with another gold answer.
+
+        An id would not do: items of two splits may have the same.
+        """
+        if self.engine.generates:
+            return (sample.requests[0].args[0], sample.gold)
+        return tuple(request.args for request in sample.requests)
 
 
 def verify(scorer: ModelScorer, sample: Sample, chain: Chain) -> Score:

@@ -79,7 +79,8 @@ class Search:
             return []
         if not self._ledger.scores:
             self._launch([Tree.ROOT])
-        while len(self._waiting) < self._wave_size() and self._ledger.simulations < self._settings.simulations:
+        size = self._settings.wave_size(len(self._ledger.scores))
+        while len(self._waiting) < size and self._ledger.simulations < self._settings.simulations:
             if self._menu:
                 self._plant(self._menu.popleft())
                 continue
@@ -88,10 +89,6 @@ class Search:
                 break
             self._launch(path)
         return list(self._waiting)
-
-    def _wave_size(self) -> int:
-        scored = len(self._ledger.scores)
-        return min(self._settings.wave, max(1, int(self._settings.wave_ramp * scored)))
 
     def _plant(self, chain: Chain) -> None:
         """Makes a chain of the menu a child of the root, from which the tree can grow, and sends a simulation to it."""

@@ -30,7 +30,9 @@ from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
 OURS = ("partial", "edits")
-SEARCHES = (*OURS, "hill_climbing", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar")
+SEARCHES = (
+    *OURS, "hill_climbing", "hill_climbing_cheap", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar",
+)  # fmt: skip
 LOOKS = (1.5, 2, 3, 5, 10, 20, 50, 100, 200)  # runs of the whole model after which a search is looked at
 
 

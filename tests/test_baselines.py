@@ -96,7 +96,7 @@ def test_local_searches_reach_the_shortest_chain_where_rewards_lead_there(name: 
 
 
 def test_hill_climbing_edits_the_best_chain_so_far() -> None:
-    search = searcher(algorithm="hill_climbing", neighbours=3, max_block=1)
+    search = searcher(algorithm="hill_climbing", neighbours=3, max_block=1, wave_ramp=16)
     for size in (1, 3):
         wave = search.ask()
         assert len(wave) == size
@@ -107,11 +107,21 @@ def test_hill_climbing_edits_the_best_chain_so_far() -> None:
 
 
 def test_a_beam_edits_as_many_chains_as_it_is_wide() -> None:
-    search = searcher(algorithm="beam", beam_width=2, neighbours=3, max_block=1)
+    search = searcher(algorithm="beam", beam_width=2, neighbours=3, max_block=1, wave_ramp=16)
     for expected in (1, 3, 6):
         wave = search.ask()
         assert len(wave) == expected
         search.tell(wave, [Score(False, float(-sum(chain))) for chain in wave])
+
+
+@pytest.mark.parametrize("name", ["random", "greedy", "hill_climbing", "beam", "drllm_released", "mcts"])
+def test_no_search_pays_for_a_full_wave_before_it_has_scored_a_few_chains(name: str) -> None:
+    search = searcher(algorithm=name, simulations=200, wave=16, wave_ramp=0.25)
+    scored = 0
+    while chains := search.ask():
+        assert len(chains) <= max(1, scored // 4)
+        search.tell(chains, [always_wrong(chain) for chain in chains])
+        scored += len(chains)
 
 
 def test_a_chain_with_an_error_is_never_built_on() -> None:

@@ -74,8 +74,8 @@ class Decoder:
         self.attention = ShortKeys()
         self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 
-    def plan(self, active: list[int]) -> list[tuple[int, int]]:
-        """From now on only these chains are run, longest prompt first. The (chain, position) pairs in the order of their slots."""
+    def plan(self, active: list[int]) -> None:
+        """From now on only these chains are run, longest prompt first; `slot_of` has their (chain, position) pairs in slot order."""
         self.active, self.stages = active, []
         where = {c: i for i, c in enumerate(active)}
         pairs: list[tuple[int, int]] = []
@@ -85,7 +85,6 @@ class Decoder:
             self.stages.append(Stage(self.chains[c][p], rows, slice(len(pairs), len(pairs) + len(batch))))
             pairs += batch
         self.slot_of = {pair: slot for slot, pair in enumerate(pairs)}
-        return pairs
 
     def set_active(self, active: list[int], t: int) -> None:
         """Leaves the other chains after t steps; the slots that stay are moved together.
@@ -93,7 +92,8 @@ class Decoder:
         A subset of the chains runs in the order that all had, so that no slot moves up and all can move in place.
         """
         old, columns = self.slot_of, self.prompt[self.active[0]] + t  # no slot holds more
-        moves = np.array([old[pair] for pair in self.plan(active)])
+        self.plan(active)
+        moves = np.array([old[pair] for pair in self.slot_of])
         for start in range(0, len(moves), SLOTS_AT_ONCE):
             source = moves[start : start + SLOTS_AT_ONCE]
             if source[-1] >= start + len(source):

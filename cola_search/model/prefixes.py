@@ -95,6 +95,7 @@ class Prefixes:
         self.root = Node(-1, None)
         self.kept: dict[Node, None] = {}  # in order of arrival, so that what is dropped does not depend on addresses
         self.pinned: set[Node] = set()  # prefixes whose keys and values a generation under way needs
+        self.kv_only: list[Node] = []  # of these the ones whose state is not kept
         self.wave = 0
 
     def keep(self, nodes: list[Node]) -> np.ndarray:
@@ -110,8 +111,11 @@ class Prefixes:
         return rows
 
     def make_room(self, states: int) -> None:
-        """Drops kept states until `states` more fit into the quota; states that are waited for stay."""
-        excess = len(self.kept) + states - self.quota // self.num_rows
+        """Drops kept states until `states` more fit into the quota; states that are waited for stay.
+
+        Keys and values take a row each as states do, and some are kept without theirs.
+        """
+        excess = len(self.kept) + len(self.kv_only) + states - self.quota // self.num_rows
         if excess <= 0:
             return
         spare = [node for node in self.kept if not node.todo and node is not self.root and node not in self.pinned]
@@ -122,15 +126,18 @@ class Prefixes:
     def take_kv(self, nodes: list[Node]) -> None:
         """Rows for the keys and values of prefixes whose state is not kept; `release` gives them back."""
         assert self.kv_pool is not None
+        self.make_room(len(nodes))
         for node in nodes:
             node.kv_rows = self.kv_pool.take(self.num_rows)
+        self.kv_only += nodes
 
     def release(self) -> None:
         """Ends a generation: nothing is pinned any more; keys and values without a state go, and states beyond the quota."""
-        for node in self.pinned:
-            if node.rows is None and node.kv_rows is not None and self.kv_pool is not None:
-                self.kv_pool.give_back(node.kv_rows)
-                node.kv_rows = None
+        for node in self.kv_only:
+            assert self.kv_pool is not None and node.kv_rows is not None
+            self.kv_pool.give_back(node.kv_rows)
+            node.kv_rows = None
+        self.kv_only.clear()
         self.pinned.clear()
         self.make_room(0)
 
