@@ -1,7 +1,7 @@
 """The prior of a run, per sample: uniform, from voids, or learnt from an earlier run."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from cola_search import priors
 from cola_search.chain import Chain
-from cola_search.config import Settings
+from cola_search.config import PriorSettings, Settings
 from cola_search.errors import UserError
 from cola_search.records import VoidPrior, read_records
 
@@ -121,6 +121,19 @@ class PriorTables:
                     solved[Chain.parse(chain)].add(record.sample)
         self._fixed = priors.learn_table(best, self.model.num_layers, strength=settings.strength, **self._shape)
         self.menu = priors.greedy_menu(solved, settings.menu)
+
+
+def check_apart(settings: PriorSettings, reported: Iterable[tuple[str, str]]) -> None:
+    """Raises UserError if a prior was learnt from items that the run reports on, given as (id, question)."""
+    if settings.kind != "learnt":
+        return
+    learnt = {(record.sample, record.question) for record in read_records(Path(str(settings.records)))}
+    shared = sum(item in learnt for item in reported)
+    if shared:
+        raise UserError(
+            f"prior.records={settings.records} holds {shared} of the items that this run reports on: learn from other items, "
+            "such as those of a run with task.split=train."
+        )
 
 
 def _name(sample: Any) -> str:

@@ -10,6 +10,7 @@ from cola_search.cluster_settings import PoolLimits
 from cola_search.config import Settings
 from cola_search.order import longest_first
 from cola_search.pool import GIVEN_UP, run_pool
+from cola_search.prior_tables import check_apart
 from cola_search.progress import RunProgress
 from cola_search.record_writer import RecordWriter
 from cola_search.records import Record, read_records
@@ -34,6 +35,7 @@ def run(settings: Settings, command: str = "") -> Summary:
             writer.drop(_given_up)
         task = load_task(settings.task, limit=settings.samples and max(settings.samples, FACT_ITEMS))
         ids = task.ids[: settings.samples]
+        check_apart(settings.prior, ((sample_id, task.question(sample_id)) for sample_id in ids))
         builder = SummaryBuilder()
         for record in read_records(folder / RECORDS):
             builder.add(record)

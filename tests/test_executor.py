@@ -3,12 +3,14 @@
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES, tiny
 from transformers import PreTrainedModel
 
 from cola_search.errors import UserError
+from cola_search.model import executor as executor_module
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
@@ -162,6 +164,38 @@ def test_a_batch_that_does_not_fit_memory_is_halved_and_the_size_remembered(
     sizes.clear()
     executor.run([(item, [(2, 0), (2, 1), (2, 3), (2, 2)])])
     assert max(sizes) <= 2
+
+
+@pytest.mark.parametrize("keep_kv", [False, True])
+def test_memory_that_ends_while_states_are_stored_costs_a_second_try_and_nothing_else(
+    llama: PreTrainedModel, monkeypatch: pytest.MonkeyPatch, keep_kv: bool
+) -> None:
+    executor = Executor(Anatomy(llama), BYTES, keep_kv=keep_kv)
+    item = executor.open(SEQUENCES, READS)
+    real, calls = executor_module.own_rows, itertools.count()
+
+    def own_rows(batch, *rest):
+        if len(batch) > 1 and next(calls) < 3:
+            raise torch.OutOfMemoryError("no room")
+        return real(batch, *rest)
+
+    monkeypatch.setattr(executor_module, "own_rows", own_rows)
+    expect_stock(llama, executor, item, CHAINS, executor.run([(item, CHAINS)])[0])
+    assert next(calls) > 0
+    executor.close(item)
+    assert executor.pool.used_rows == 0
+
+
+def test_waves_of_a_generation_stay_within_a_tight_memory(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), num_bytes=60_000, keep_kv=True)
+    item = executor.open([list(range(5, 15))], [[9]])
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        drawn = [tuple(rng.integers(0, 4, rng.integers(1, 6)).tolist()) for _ in range(8)]
+        for part in executor.parts([(item, drawn)], 2):
+            executor.run([(item, part[0])])
+            item.prefixes.release()
+    assert executor.kv_pool is not None and executor.kv_pool.peak_rows <= executor.kv_pool.capacity
 
 
 def test_the_model_is_untouched_by_the_engine(llama: PreTrainedModel) -> None:

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_fixture import make_record, write_run
 
 from cola_search.chain import Chain
-from cola_search.config import Settings, compose_settings
+from cola_search.config import PriorSettings, Settings, compose_settings
+from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import NormRecorder, find_voids, judge_norms
-from cola_search.prior_tables import PriorTables
+from cola_search.prior_tables import PriorTables, check_apart
 from cola_search.scoring import ModelScorer
 from cola_search.tasks.load import load_task
 from cola_search.tasks.task import Task
 
 IDENTITY = Chain.identity(6)
+FULL = ("0-5", 1, 0.5, 6.0)
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +93,12 @@ def test_uniform_priors_score_nothing(tiny_model, task, scorer, settings):
     uniform = replace(settings, prior=replace(settings.prior, kind="uniform"))
     (prior,) = PriorTables(uniform, tiny_model).find([task[0]], scorer)
     assert prior.base is None and prior.voids is None and scorer.layer_executions == 0
+
+
+def test_a_prior_learnt_from_reported_items_is_refused(tmp_path: Path) -> None:
+    records = write_run(tmp_path / "run", [make_record("0", [FULL]), make_record("1", [FULL])]) / "records.jsonl"
+    question = make_record("0", [FULL]).question
+    learnt = PriorSettings(kind="learnt", records=str(records))
+    check_apart(learnt, [("0", "an item of another split"), ("2", question)])
+    with pytest.raises(UserError, match=r"prior\.records=.* holds 1 of the items that this run reports on"):
+        check_apart(learnt, [("0", question), ("2", question)])

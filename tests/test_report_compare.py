@@ -73,6 +73,16 @@ def test_runs_without_shared_samples_are_compared_unpaired(tmp_path):
     )
 
 
+def test_items_of_two_splits_with_the_same_id_are_not_paired(tmp_path):
+    ours = [make_record("0", [FULL], best="0-4")]
+    other = write_run(tmp_path / "theirs", ours)
+    question = json.dumps(ours[0].question)
+    line = (other / "records.jsonl").read_text().replace(f'"question":{question}', '"question":"Another one?"')
+    (other / "records.jsonl").write_text(line)
+    change = differences(run_of(tmp_path / "ours", ours), load_run(other, "theirs"))
+    assert not change["base"]["paired"]
+
+
 def test_the_same_sample_ids_in_two_tasks_are_not_the_same_samples(tmp_path):
     ours = [make_record("a", [FULL], best="0-4")]
     other = write_run(tmp_path / "theirs", ours)

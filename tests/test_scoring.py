@@ -1,6 +1,7 @@
 """Scores of the engine against the reference, on real items."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,29 @@ def test_mixed_samples_get_the_scores_that_they_get_alone(tiny_model: LoadedMode
         wanted = alone.score(sample, TINY)
         assert [s.margin for s in scores] == pytest.approx([s.margin for s in wanted], abs=1e-4)
         assert cost > 0
+
+
+def test_two_items_with_the_same_id_are_not_taken_for_one_another(tiny_model: LoadedModel) -> None:
+    one, other = load_task("arc_easy", limit=2)
+    namesake = replace(other, id=one.id)  # as in tasks whose splits are both numbered from 0
+    scorer = ModelScorer(tiny_model, one.task, EngineSettings(memory="50MB", samples_in_flight=2))
+    wanted = ModelScorer(tiny_model, one.task, EngineSettings(memory="50MB")).score(other, TINY)
+    scorer.score(one, TINY)
+    assert [s.margin for s in scorer.score(namesake, TINY)] == pytest.approx([s.margin for s in wanted], abs=1e-4)
+
+
+def test_a_decoy_shares_the_states_of_its_sample(tiny_model: LoadedModel) -> None:
+    (item,) = load_task("arc_easy", limit=1)
+    scorer = ModelScorer(tiny_model, item.task, EngineSettings(memory="50MB"))
+    scorer.score(item, TINY)
+    (again,) = scorer.score_many([(item.decoy(np.random.default_rng(0), None), TINY[:1])])
+    assert again.layer_executions == 1  # the end of a chain is not kept
+
+
+def test_written_tokens_cost_layer_executions_one_chain_at_a_time_too(tiny_model: LoadedModel) -> None:
+    (item,) = load_task("arithmetic_short", limit=1, chat_template=False)
+    (slow,) = ModelScorer(tiny_model, item.task, EngineSettings(mode="stock")).score_many([(item, TINY[:1])])
+    assert slow.layer_executions > 6
 
 
 def test_the_reported_cost_is_what_the_engine_ran(tiny_model: LoadedModel) -> None:

@@ -110,6 +110,13 @@ def test_fixes_that_do_not_stand_above_their_decoys_are_said_to_be_luck() -> Non
     assert "95% (38/40) against 90% (36/40)" in warning and "Luck can explain" in warning
 
 
+def test_fixes_on_items_that_leave_no_decoy_are_said_to_stand_beside_nothing() -> None:
+    wrong = [record(f"w{i}", right=False, best=12) for i in range(40)]  # of two options, none is left for a decoy
+    right = [record(f"r{i}", right=True, best=12, controls=decoy(True, 9)) for i in range(60)]
+    (warning,) = [w for w in summarize(wrong + right).warnings if "decoy" in w]
+    assert "nothing tells the fixes, 100% (40/40" in warning and "100% (60/60" in warning
+
+
 def test_fixes_far_above_their_decoys_are_not() -> None:
     assert not any("stand above" in warning for warning in summarize(fixes_and_decoys(38, 10)).warnings)
 

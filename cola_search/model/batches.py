@@ -104,6 +104,24 @@ def rows_of(node: Node) -> np.ndarray:
     return node.rows
 
 
+def kv_rows_of(node: Node) -> np.ndarray:
+    """The pool rows of a prefix's keys and values."""
+    assert node.kv_rows is not None, "keys and values are had with the state, or by take_kv"
+    return node.kv_rows
+
+
+def own_rows(batch: list[tuple[Item, Node]], values: Tensor, pool: RowPool) -> Tensor:
+    """Of `[B, n, width]` the rows that are no padding, one item after the other, as wide as the pool's: `[N, pool width]`."""
+    size, n = values.shape[:2]
+    flat = values.reshape(size * n, -1)
+    lengths = [item.num_rows for item, _ in batch]
+    if min(lengths) < n:
+        own = np.concatenate([i * n + np.arange(length) for i, length in enumerate(lengths)])
+        flat = flat.index_select(0, torch.from_numpy(own).to(flat.device, non_blocking=True))
+    missing = pool.data.shape[1] - flat.shape[1]
+    return torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat
+
+
 def by_item(batch: list[tuple[Item, Node]]) -> dict[Item, list[Node]]:
     """The nodes of a batch by item, in order."""
     nodes: dict[Item, list[Node]] = defaultdict(list)

@@ -75,7 +75,7 @@ class Decoder:
         self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 
     def plan(self, active: list[int]) -> None:
-        """From now on only these chains are run, longest prompt first; `slot_of` has their (chain, position) pairs in slot order."""
+        """From now on only these chains are run, longest prompt first; `slot_of` is in the order of the slots."""
         self.active, self.stages = active, []
         where = {c: i for i, c in enumerate(active)}
         pairs: list[tuple[int, int]] = []

@@ -110,8 +110,11 @@ class Engine:
 
     def _alone(self, session: StockSession, chain: Chain) -> Answer:
         """One chain through stock transformers, each request from the first layer on."""
-        session.layer_executions += len(chain) * len(session.encoded.contexts)
-        return Answer(self.stock.responses(session.sample, chain))
+        responses, contexts = self.stock.responses(session.sample, chain), session.encoded.contexts
+        written = sum(len(self.stock.lm.tok_encode(text)) for text in responses if isinstance(text, str))
+        # a token that was written costs its share of a prompt, as in Batched
+        session.layer_executions += len(chain) * (len(contexts) + written / len(contexts[0]))
+        return Answer(responses)
 
 
 def memory_bytes(text: str, device: torch.device) -> int:

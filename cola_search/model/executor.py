@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
-from cola_search.model.batches import Item, Stack, batch_inputs, by_item, rows_of
+from cola_search.model.batches import Item, Stack, batch_inputs, by_item, kv_rows_of, own_rows, rows_of
 from cola_search.model.packing import pack
 from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
@@ -239,23 +239,24 @@ class Executor:
         hidden, call, mask = batch_inputs(self.pool, layer, batch, self._stack)
         capture = Capture() if self.kv else None
         out = self.anatomy.run_layer(layer, hidden, call, mask, capture)
+        # everything that takes memory comes before anything is entered, so that a batch without room can be tried again
+        states = own_rows(batch, out, self.pool)
+        kv = own_rows(batch, capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
+        ended = [(i, item, node) for i, (item, node) in enumerate(batch) if node in wanted]
+        read = self._read_rows(out, ended) if ended else {}
         for item, nodes in by_item(batch).items():
             for node in nodes:
                 node.origin.todo.remove(node)
             item.prefixes.keep(nodes)
             item.layer_executions += len(nodes)
-        self._store(self.pool, [rows_of(node) for _, node in batch], out)
-        if capture is not None:
-            self._store_kv(batch, capture)
+        self.pool.write(np.concatenate([rows_of(node) for _, node in batch]), states)
+        self._write_kv(batch, kv)
+        final |= read
         for i, (item, node) in enumerate(batch):
             if item.watch is not None:
                 item.watch.layer(layer, hidden[i : i + 1, : item.num_rows], out[i : i + 1, : item.num_rows])
             for child in node.todo:
                 waiting.add(item, child)
-
-        ended = [(i, item, node) for i, (item, node) in enumerate(batch) if node in wanted]
-        if ended:
-            final |= self._read_rows(out, ended)
 
     def _read_rows(self, out: Tensor, ended: list[tuple[int, Item, Node]]) -> dict[Node, Tensor]:
         """The rows that are read of the sequences that end here, gathered at once."""
@@ -269,6 +270,7 @@ class Executor:
         """The last layer of chains: only the rows that are read go through it, and its state is not kept."""
         hidden, call, mask = batch_inputs(self.pool, layer, batch, self._stack)
         out, capture = run_rows(self.anatomy, layer, hidden, call, mask, [item.reads for item, _ in batch])
+        kv = own_rows(batch, capture.flat(), self.kv_pool) if self.kv_pool else None
         for i, (item, node) in enumerate(batch):
             node.origin.todo.remove(node)
             final[node] = out[i, : len(item.reads)]
@@ -276,20 +278,8 @@ class Executor:
         if self.kv:
             for item, nodes in by_item(batch).items():
                 item.prefixes.take_kv(nodes)
-            self._store_kv(batch, capture)
+        self._write_kv(batch, kv)
 
-    def _store(self, pool: RowPool, rows: list[np.ndarray], values: Tensor) -> None:
-        """Writes what belongs to each sequence of `[B, n, width]` to its rows, in one go."""
-        size, n = values.shape[:2]
-        flat = values.reshape(size * n, -1)
-        lengths = [len(some) for some in rows]
-        if min(lengths) < n:
-            own = np.concatenate([i * n + np.arange(length) for i, length in enumerate(lengths)])
-            flat = flat.index_select(0, torch.from_numpy(own).to(flat.device, non_blocking=True))
-        if (missing := pool.data.shape[1] - flat.shape[1]) > 0:
-            flat = torch.nn.functional.pad(flat, (0, missing))
-        pool.write(np.concatenate(rows), flat)
-
-    def _store_kv(self, batch: list[tuple[Item, Node]], capture: Capture) -> None:
-        assert self.kv_pool is not None
-        self._store(self.kv_pool, [node.kv_rows for _, node in batch if node.kv_rows is not None], capture.flat())
+    def _write_kv(self, batch: list[tuple[Item, Node]], values: Tensor | None) -> None:
+        if self.kv_pool is not None and values is not None:
+            self.kv_pool.write(np.concatenate([kv_rows_of(node) for _, node in batch]), values)

@@ -37,8 +37,8 @@ class Run:
     name: str
     folder: Path
     summary: Summary
-    verdicts: dict[str, Verdict]
-    """By sample id, without those that failed."""
+    verdicts: dict[tuple[str, str], Verdict]
+    """By sample id and question, for items of two splits may have the same id; without those that failed."""
 
 
 def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
@@ -51,11 +51,13 @@ def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
 
 def load_run(folder: Path, name: str) -> Run:
     """The run in a folder, from its records."""
-    verdicts = {}
+    verdicts: dict[tuple[str, str], Verdict] = {}
     for record in read_run(folder):
         right, best = base_right(record), record.best
         if right is not None:
-            verdicts[record.sample] = Verdict(right, best is not None, record.num_layers - best.length if best else 0)
+            verdicts[record.sample, record.question] = Verdict(
+                right, best is not None, record.num_layers - best.length if best else 0
+            )
     return Run(name, folder, summarize_run(folder), verdicts)
 
 

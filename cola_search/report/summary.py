@@ -206,12 +206,22 @@ def _not_above(base: Rate, floor: float | None, what: str) -> str | None:
 
 def _not_beyond(name: str, fixed: Rate, control: ControlSummary) -> str | None:
     difference = control.fixed_minus_reached
-    if difference is None or difference.low > 0:
+    if difference is None:
+        return _nothing_beside(fixed, control) if fixed.count else None
+    if difference.low > 0:
         return None
     what = {"decoy": "a search sent after a wrong answer", "random": "random chains"}.get(name, name)
     return (
         f"Fixes do not stand above {what}: {in_words(fixed)} against {in_words(control.base_wrong_reached)} "
         f"where the base is wrong, a difference of {points(difference)}. Luck can explain them."
+    )
+
+
+def _nothing_beside(fixed: Rate, control: ControlSummary) -> str:
+    """What is said where the control ran on no item that the base has wrong, as on tasks with two options."""
+    return (
+        f"No item that the base has wrong has a decoy (of two options none is left): nothing tells the fixes, {in_words(fixed)}, "
+        f"from luck; where the base is right, {in_words(control.reached)} of the decoys were reached."
     )
 
 

@@ -122,6 +122,11 @@ class Task(Sequence[Sample]):
         part, index = self._places[self._positions[sample_id]]
         return len(str(self._docs[part][index]))
 
+    def question(self, sample_id: str) -> str:
+        """What the item asks, as reports show it."""
+        part, index = self._places[self._positions[sample_id]]
+        return items.question(self.parts[part], self._docs[part][index])
+
     def other_answer(self, sample: Sample, rng: np.random.Generator, avoid: int | str | None) -> Sample:
         """Another item whose wanted text is neither this one's nor `avoid`; raises ValueError if there is none."""
         for position in rng.permutation(len(self)):
