@@ -98,9 +98,8 @@ def compare(
         some = [pairs[i] for i in rng.choice(len(pairs), args.stock_pairs, replace=False)]
         for name, batched in (("a1 one request at a time", False), (a2, True)):
             forget_peak(model)
-            for sample, chain in some:
-                seconds = timed(model, lambda s=sample, c=chain, b=batched: run_stock(model, encoder, s, c, b))
-                times.setdefault(name, []).append(seconds)
+            taken = [timed(model, lambda p=pair, b=batched: run_stock(model, encoder, *p, b)) for pair in some]
+            times.setdefault(name, []).append(statistics.mean(taken))
             peaks[name] = max(peaks.get(name, 0.0), peak_memory(model))
         for wave in args.waves:
             for flight in args.flights:

@@ -90,12 +90,10 @@ def test_closing_gives_every_row_back() -> None:
 def test_keys_and_values_without_a_state_count_against_the_quota() -> None:
     rows, kv = pool(), pool()
     prefixes = Prefixes(rows, quota=8, num_rows=2, kv_pool=kv)
+    nodes = [prefixes.root.child(layer) for layer in range(5)]
     prefixes.keep([prefixes.root])
-    for layer in range(6):
-        node = prefixes.root.child(layer)
-        prefixes.pinned.add(node)
-        (prefixes.take_kv if layer % 2 else prefixes.keep)([node])
-        assert kv.used_rows <= 8
-        if layer % 2:
-            prefixes.release()
-    assert kv.used_rows == 2 * sum(node.kv_rows is not None for node in prefixes.root.children.values())
+    prefixes.keep(nodes[:3])
+    prefixes.take_kv(nodes[3:])
+    assert kv.used_rows <= 8 and all(node.kv_rows is not None for node in nodes[3:])
+    prefixes.close()
+    assert kv.used_rows == rows.used_rows == 0
