@@ -17,7 +17,7 @@ from cola_search.record_of import base_verdict, best_found, error_record, make_r
 from cola_search.records import Control, Probe, VoidPrior
 from cola_search.scoring import ModelScorer, verify
 from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
-from cola_search.tasks.load import load_task
+from cola_search.tasks.load import check_longest_fit, load_task
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.task import Task
 
@@ -36,12 +36,14 @@ class Finding:
 
 
 class Worker:
-    """A model replica with a task; made once in the process that searches."""
+    """A model replica with a task; made once in the process that searches. Raises UserError if a prompt is too long."""
 
     def __init__(self, settings: Settings, model: LoadedModel | None = None, task: Task | None = None) -> None:
         self.settings = settings
         self.model = model or load_model(settings.model)
         self.task = (task or load_task(settings.task, limit=settings.samples)).bind(self.model)
+        if task is None:  # a task that was given has its items chosen one by one
+            check_longest_fit(self.task, self.model)
         self.scorer = ModelScorer(self.model, self.task, settings.engine)
         self.priors = PriorTables(settings, self.model)
         self.probes = Probes(settings, self.scorer, self.task, self.model.num_layers)
@@ -49,7 +51,7 @@ class Worker:
     def work(self, sample_ids: list[str]) -> list[dict[str, Any]]:
         """One record a sample. Several samples are searched side by side, a wave of each at a time.
 
-        What the user could mend about a sample, such as its length, is the error of that sample alone.
+        What the user could mend about a sample is the error of that sample alone.
         """
         records: dict[str, dict[str, Any]] = {}
         fit: list[Sample] = []

@@ -1,5 +1,6 @@
 """What a replica does with a sample, on a tiny model and real items."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,14 @@ def test_a_sample_that_cannot_be_searched_is_an_error_and_its_neighbours_are_not
     for data, wanted in ((first, records[0]), (last, records[2])):
         assert data["error"] is None and [row[0] for row in data["chains"]] == [row.chain for row in wanted.chains]
     assert worker.scorer._sessions == {}
+
+
+def test_a_prompt_that_is_too_long_stops_the_replica_before_it_searches(settings: Settings, tiny_model: Any) -> None:
+    boolq = replace(settings, task=replace(settings.task, name="boolq"), samples=3)
+    short = replace(tiny_model, hf=copy.deepcopy(tiny_model.hf))
+    short.hf.config.max_position_embeddings = 600  # the longest of the three has some 1,450 bytes
+    with pytest.raises(UserError, match=r"task.name=boolq: item \d needs \d+ tokens.*lower task.fewshot or samples"):
+        Worker(boolq, short)
 
 
 def test_a_prior_from_voids_changes_the_search_and_costs_nothing(settings: Settings, records: list[Record]) -> None:

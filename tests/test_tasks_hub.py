@@ -52,3 +52,10 @@ def test_no_network_is_one_sentence_with_a_way_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(hub, "reachable", lambda: False)
     said = hub.failure("xquad", "google/xquad", ConnectionError("a\nb\nc"))
     assert "task.name=xquad" in said and "cannot be reached" in said and "\n" not in said
+
+
+def test_without_a_hub_a_gated_data_set_says_how_to_get_access_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "reachable", lambda: False)
+    said = hub.failure("gpqa", "Idavidrein/gpqa", ConnectionError("a"))
+    assert "cannot be reached" in said and "gated" in said and "hf auth login" in said and "\n" not in said
+    assert "gated" not in hub.failure("xquad", "google/xquad", ConnectionError("a"))

@@ -1,5 +1,6 @@
 """Which metric decides, and its scores per option."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +42,57 @@ def test_a_metric_and_a_filter_can_be_chosen() -> None:
 def test_a_task_whose_metric_is_not_per_item_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"not right or wrong item by item"):
         metric.choose(lm_eval_task(**values), None)
+
+
+def generating(golds: list[str], score: Any) -> Any:
+    """A task that grades generated text with `score(gold, text)`."""
+    task = lm_eval_task(score=0.0)
+    task.eval_docs = [{"gold": gold} for gold in golds]
+    task.doc_to_target = lambda doc: doc["gold"]
+    task.process_results = lambda doc, results: {"score": score(doc["gold"], results[0])}
+    return task
+
+
+def overlap(gold: str, text: str) -> float:
+    """The share of the gold's words that the text has."""
+    return len(set(gold.split()) & set(text.split())) / len(gold.split())
+
+
+def precision(gold: str, text: str) -> float:
+    """The share of the text's words that the gold has."""
+    return len(set(gold.split()) & set(text.split())) / max(1, len(text.split()))
+
+
+def emotions(gold: str, text: str) -> float:
+    """As EQ-Bench: a score of 0 to 100 if all emotions are named with a number, else 0."""
+    return 100.0 if re.findall(r"(\w+): (\d+)", text) == [("joy", "3"), ("fear", "5")] else 0.0
+
+
+@pytest.mark.parametrize(
+    ("golds", "score"),
+    [
+        (["Jane Austen"], overlap),
+        (["Jane"], precision),
+        (["Emma", "Emma", "Jane Austen"], overlap),
+        (["{'emotion1': 'joy', 'emotion2': 'fear', 'score1': 3, 'score2': 5}"], emotions),
+    ],
+)
+def test_a_score_by_degrees_shows_on_answers_that_are_near_the_gold(golds: list[str], score: Any) -> None:
+    with pytest.raises(UserError, match=r"not right or wrong item by item"):
+        metric.choose(generating(golds, score), None)
+    assert metric.choose(generating(golds, lambda gold, text: float(gold == text)), None).name == "score"
+
+
+def test_a_difference_of_log_probabilities_is_no_verdict() -> None:
+    task = lm_eval_task(likelihood_diff=0.0, pct_stereotype=0.0)
+    task.OUTPUT_TYPE, task.doc_to_choice = "multiple_choice", lambda doc: ["a b", "c d"]
+    task.process_results = lambda doc, results: {
+        "likelihood_diff": abs(results[0][0] - results[1][0]),
+        "pct_stereotype": float(results[0][0] > results[1][0]),
+    }
+    assert metric.choose(task, None).name == "pct_stereotype"
+    with pytest.raises(UserError, match=r"likelihood_diff is not right or wrong"):
+        metric.choose(task, "likelihood_diff")
 
 
 def test_a_metric_or_filter_that_the_task_lacks_is_refused_with_those_it_has() -> None:

@@ -1,11 +1,12 @@
 """The papers' protocols: prompts, options, extraction, gold."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from task_data import arc_rows, fake_model, scores, serve
 
-from cola_search.tasks import load_task
+from cola_search.tasks import load_task, offline
 from cola_search.tasks.definitions import PROTOCOLS, protocols
 
 NAMES = sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
@@ -83,8 +84,7 @@ def test_drllms_prompts_are_word_for_word_and_bounded() -> None:
 
 
 def test_dart_math_takes_the_first_closed_box_and_nothing_else() -> None:
-    sample = load_task("dart_math_1", limit=1, chat_template=False)[0]
-    assert sample.gold == "10"
+    sample = next(item for item in load_task("dart_math_1", chat_template=False) if item.gold == "10")
     answers = {r"\boxed{10} or \boxed{11}": True, r"\boxed{11} or \boxed{10}": False, "10": False, r"\boxed{10": False}
     assert {text: sample.verdict([text]) for text in answers} == answers
     assert sample.prediction([r"so \boxed{10.0}, not"]) == "10.0"
@@ -95,6 +95,25 @@ def test_dart_math_and_math_hold_the_items_of_their_level(level: int) -> None:
     for name in (f"dart_math_{level}", f"math_level_{level}"):
         task = load_task(name, limit=3, chat_template=False)
         assert {sample.doc["level"] for sample in task} == {f"Level {level}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "subjects"),
+    [("dart_math_2", "type", 7), ("math_level_5", "type", 7), ("void_mmlu", "subject", 50)],
+)
+def test_the_first_items_hold_the_subjects_in_about_their_share(name: str, column: str, subjects: int) -> None:
+    task = load_task(name, chat_template=False)
+    everywhere = Counter(doc[column] for doc in task._docs[0])
+    first = Counter(sample.doc[column] for sample in task[:200])
+    assert len(first) >= subjects
+    for subject, count in everywhere.most_common(7):
+        assert first[subject] == pytest.approx(200 * count / len(task), abs=20)
+
+
+def test_void_mmlu_items_keep_the_place_in_the_data_set_as_their_id() -> None:
+    task, rows = load_task("void_mmlu", limit=3).bind(fake_model()), offline.split_of("cais/mmlu", "all", "test")
+    assert task.ids != ["0", "1", "2"]
+    assert [rows[int(sample.id)]["question"] for sample in task] == [sample.doc["question"] for sample in task]
 
 
 def test_gpqa_items_are_shuffled_and_judged_by_letter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +128,7 @@ def test_gpqa_items_are_shuffled_and_judged_by_letter(monkeypatch: pytest.Monkey
 
 
 def test_the_void_papers_prompts_are_word_for_word() -> None:
-    mmlu = load_task("void_mmlu", limit=1).bind(fake_model())[0]
+    mmlu = load_task("void_mmlu").bind(fake_model())["0"]
     assert mmlu.requests[0].args[0] == (
         f"\n    Question:\n    {mmlu.doc['question']}\n\n    Options:\n    A. 0\nB. 4\nC. 2\nD. 6\n\n"
         "    Output format:\n    [Option]\n\n    "

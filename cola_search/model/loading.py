@@ -200,6 +200,10 @@ def _load_tokenizer(folder: Path, checkpoint: _Checkpoint) -> PreTrainedTokenize
     except Exception as error:
         raise UserError(f"{checkpoint.path} has no tokenizer that transformers reads: {_first_line(error)}") from error
     if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise UserError(
+                f"{checkpoint.path}: its tokenizer has neither an EOS nor a PAD token; name one in tokenizer_config.json."
+            )
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 

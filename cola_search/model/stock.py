@@ -85,7 +85,7 @@ class Stock:
         if longest > room:
             raise UserError(
                 f"sample {sample.id!r} has {longest} tokens and the model's context leaves room for {room}: "
-                "use fewer few-shot examples or another model."
+                "lower task.fewshot or take another model."
             )
         return encoded
 

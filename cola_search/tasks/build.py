@@ -17,7 +17,7 @@ from lm_eval.tasks._index import Entry
 from cola_search.errors import UserError
 from cola_search.tasks import hub, offline
 from cola_search.tasks.config import TaskConfig
-from cola_search.tasks.definitions import find
+from cola_search.tasks.definitions import find, protocols, runs_code
 
 LmEvalConfig = dict[str, Any]
 
@@ -36,6 +36,8 @@ def build(config: TaskConfig) -> tuple[list[LmEvalTask], list[str]]:
             raise
         except (ImportError, AssertionError) as error:
             raise UserError(f"task.name={config.name}: lm-eval cannot build it here: {error}.") from error
+        except OSError as error:  # a definition's own code that asks the hub for a grader
+            raise UserError(hub.failure(config.name, None, error)) from error
     tasks = built.get_all_tasks() if isinstance(built, Group) else built if isinstance(built, list) else [built]
     return tasks, builder.notes
 
@@ -49,27 +51,41 @@ class _Builder(TaskFactory):
         self.notes: list[str] = []
 
     def _build_task(self, entry: Entry, overrides: LmEvalConfig | None) -> LmEvalTask:
+        if runs_code(entry):  # before its own code is imported, which may ask the hub for the grader
+            raise UserError(f"task.name={entry.name} runs code that the model wrote, which is not done here.")
         definition = self._load_full_config(entry, overrides)
         if "class" in definition:
             return self._from_hub(entry.name, None, lambda: super(_Builder, self)._build_task(entry, overrides))
+        task = self._construct(entry, definition)
+        _check_shots(task)
+        return task
+
+    def _construct(self, entry: Entry, definition: LmEvalConfig) -> ConfigurableTask:
         for key in ("tag", "group", "task_list"):
             definition.pop(key, None)
         served = self._served(entry.name, definition)
         self._choose_shots(entry.name, definition)
         available = list(served.splits) if served else None
         needed = self._choose_splits(entry.name, definition, available)
-        if "custom_dataset" in definition:
+        if entry.name in protocols() and "custom_dataset" in definition:
             try:
                 return ConfigurableTask(config=definition)
             except KeyError as error:
                 raise UserError(f"task.split={self.config.split}: {entry.name} has no split {error}.") from error
-        path, name = definition["dataset_path"], definition.get("dataset_name")
-        if served is None:
+        path, name = definition.get("dataset_path"), definition.get("dataset_name")
+        if served is None or path is None or "custom_dataset" in definition:
             return self._from_hub(entry.name, path, lambda: ConfigurableTask(config=definition))
         if served.note and served.note not in self.notes and definition["num_fewshot"]:
             self.notes.append(served.note)
         data = datasets.DatasetDict({split: offline.split_of(path, name, split) for split in needed})
-        return ConfigurableTask(config={**definition, "custom_dataset": lambda **_: data})
+        try:
+            return ConfigurableTask(config={**definition, "custom_dataset": lambda **_: data})
+        except LookupError as error:  # lm-eval tries the definition on the first item
+            split = definition["test_split"]
+            raise UserError(
+                f"task.split={split}: {entry.name} has an item without a right answer ({error!r}); choose a split with "
+                "answers."
+            ) from error
 
     def _served(self, task: str, definition: LmEvalConfig) -> offline.Served | None:
         """The data set of the wheels to read, None to ask the hub; raises UserError where neither may be."""
@@ -132,7 +148,7 @@ class _Builder(TaskFactory):
         self.notes.append(f"{task}: the wheels lack its {stock} split, so its {instead} split is evaluated.")
         return str(instead)
 
-    def _from_hub(self, task: str, path: str | None, construct: Any) -> LmEvalTask:
+    def _from_hub(self, task: str, path: str | None, construct: Any) -> Any:
         """A task whose data lm-eval fetches from the hub; raises UserError when they cannot be had."""
         try:
             with hub.offline_unless_reachable():
@@ -140,9 +156,23 @@ class _Builder(TaskFactory):
         except (ImportError, AssertionError):
             raise
         except KeyError as error:
-            raise UserError(f"task.split={self.config.split}: the data set of {task} has no split {error}.") from error
+            raise UserError(
+                f"task.split={self.config.split}: the data set of {task} has no split {error}, or no answers."
+            ) from error
         except Exception as error:  # datasets raises whatever its loaders raise
             raise UserError(hub.failure(task, path, error)) from error
+
+
+def _check_shots(task: ConfigurableTask) -> None:
+    """lm-eval draws one example more than it needs where the item itself may be among them."""
+    wanted, sampler = task.config.num_fewshot, getattr(task, "sampler", None)
+    if not wanted or sampler is None:
+        return
+    there = len(sampler.fewshot_indices or sampler.df) - (task.fewshot_cfg.split == task.config.test_split)
+    if wanted > there:
+        raise UserError(
+            f"task.fewshot={wanted}: {task.config.task} has {there} examples to show; set it to at most {there}."
+        )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The chat template of a model, applied as lm-eval's Hugging Face model applies it."""
+"""The chat template of a model, applied as lm-eval's Hugging Face model applies it, but with thinking switched off."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +47,7 @@ def _apply(tokenizer: Any, messages: list[dict[str, str]], add_generation_prompt
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=not add_generation_prompt,
                 chat_template=template,
+                enable_thinking=False,  # Qwen3 would spend the few tokens of an answer on it; other templates ignore it
             )
         )
 

@@ -8,6 +8,8 @@ import datasets
 import huggingface_hub.constants
 
 SECONDS = 4
+GATED = frozenset({"Idavidrein/gpqa"})  # without a hub, nothing else says so
+_ACCESS = "accept its terms on its hub page with your account, then log in here (`hf auth login`, or set HF_TOKEN)"
 
 
 @cache
@@ -36,15 +38,13 @@ def offline_unless_reachable() -> Iterator[None]:
 
 def failure(name: str, path: str | None, error: BaseException) -> str:
     """One sentence on why the data set of a task could not be loaded, with the remedy."""
-    text = str(error)
+    text, data = str(error), f"its data set {path}" if path else "its data set or grader"
     if "gated" in text or isinstance(error, PermissionError):
-        return (
-            f"task.name={name}: its data set {path} is gated; accept its terms on its hub page with your account, then "
-            "log in here (`hf auth login`, or set HF_TOKEN)."
-        )
+        return f"task.name={name}: {data} is gated; {_ACCESS}."
     if not reachable():
+        gated = f"; the set is gated, so also {_ACCESS}" if path in GATED else ""
         return (
-            f"task.name={name}: its data set {path} is neither in the wheels nor in the local cache, and the hub "
-            "cannot be reached; connect (or set HF_ENDPOINT to a mirror), or choose a task of the wheels, as arc_easy."
+            f"task.name={name}: {data} is neither in the wheels nor in the local cache, and the hub cannot be "
+            f"reached; connect (or set HF_ENDPOINT to a mirror), or choose a task of the wheels, as arc_easy{gated}."
         )
-    return f"task.name={name}: its data set {path} cannot be loaded: {text.splitlines()[0] if text else repr(error)}"
+    return f"task.name={name}: {data} cannot be loaded: {text.splitlines()[0] if text else repr(error)}"

@@ -11,6 +11,7 @@ from cola_search.tasks.task import Task
 if TYPE_CHECKING:
     from cola_search.model.loading import LoadedModel
 
+LONGEST = 64  # items whose prompts are made before a search
 DEFAULT_MAX_GEN_TOKS = 256  # what lm-eval's Hugging Face model generates at most where a task says nothing
 
 
@@ -33,7 +34,7 @@ def load_task(task: str | TaskConfig, *, model: "LoadedModel | None" = None, **s
 def check_fits(task: Task, model: "LoadedModel", ids: Sequence[str] | None = None) -> None:
     """Raise UserError if a prompt of the task (or of the items `ids`), with its answer, is longer than the context.
 
-    For a whole task before a search of it; a replica asks for each of its items (`Stock.encode`). A token stands for at
+    A replica asks for the longest items before it searches, and for each when it comes (`Stock.encode`). A token stands for at
     least one byte, so only texts with more bytes than the context has tokens are tokenised.
     """
     context = context_length(model)
@@ -47,8 +48,13 @@ def check_fits(task: Task, model: "LoadedModel", ids: Sequence[str] | None = Non
             if tokens > context:
                 raise UserError(
                     f"task.name={task.name}: item {sample.id} needs {tokens} tokens but {model.name} reads {context}; "
-                    "use fewer examples (task.fewshot), fewer items (task.limit) or a model with a longer context."
+                    "lower task.fewshot or samples, or take a model with a longer context."
                 )
+
+
+def check_longest_fit(task: Task, model: "LoadedModel") -> None:
+    """`check_fits` of the items with the longest documents: a replica makes the other prompts when it gets to them."""
+    check_fits(task, model, sorted(task.ids, key=task.prompt_length, reverse=True)[:LONGEST])
 
 
 def context_length(model: "LoadedModel") -> int:

@@ -1,5 +1,7 @@
 """Which of lm-eval's metrics decides, and that it says 0 or 1 of every item."""
 
+import ast
+import itertools
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -11,6 +13,8 @@ from lm_eval.api.task import ConfigurableTask
 from cola_search.errors import UserError
 
 _PROBE = "The answer is 1."  # a response that every extraction can be run on
+_PROBED_DOCS = 3
+_NO_VALUE = object()
 
 
 @dataclass(frozen=True)
@@ -73,23 +77,51 @@ def option_values(choices: list[str], metric: str, responses: list[tuple[float, 
 
 
 def _is_per_item(task: Any, metric: str) -> bool:
-    """Whether a metric is the mean of zeros and ones, tried on the first item with made-up responses."""
+    """Whether a metric is the mean of zeros and ones, tried on the first items with made-up responses."""
     if task.aggregation().get(metric) is not get_aggregation("mean"):
         return False
-    doc = task.task_docs[0] if isinstance(task, ConfigurableTask) else next(iter(task.eval_docs))
+    docs = itertools.islice(task.task_docs if isinstance(task, ConfigurableTask) else task.eval_docs, _PROBED_DOCS)
+    tried = (_value(task, doc, metric, responses) for doc in docs for responses in _made_up(task, doc))
+    return all(value is _NO_VALUE or as_verdict(value) is not None for value in tried)
+
+
+def _value(task: Any, doc: dict[str, Any], metric: str, responses: list[Any]) -> Any:
     try:
-        value = task.process_results(doc, _made_up(task, doc)).get(metric)
+        return task.process_results(doc, responses).get(metric)
     except Exception:  # a grader may refuse the made-up text; the real verdicts are checked one by one
-        return True
-    return as_verdict(value) is not None
+        return _NO_VALUE
 
 
-def _made_up(task: Any, doc: dict[str, Any]) -> list[Any]:
+def _made_up(task: Any, doc: dict[str, Any]) -> list[list[Any]]:
+    """Responses to one item among which a score by degrees (overlap, difference of log-probabilities) shows itself."""
     match task.OUTPUT_TYPE:
         case "multiple_choice":
             n = len(task.doc_to_choice(doc)) * (2 if "acc_mutual_info" in task.aggregation() else 1)
-            return [(-1.0 - i, i == 0) for i in range(n)]
+            falling = [(-1.37 - 0.61 * i, i == 0) for i in range(n)]
+            return [falling, falling[::-1]]
         case "loglikelihood":
-            return [(-1.0, True)]
+            return [[(-1.37, True)], [(-2.61, False)]]
         case _:
-            return [_PROBE]
+            return [[text] for text in (_PROBE, *_near_gold(task, doc))]
+
+
+def _near_gold(task: Any, doc: dict[str, Any]) -> list[str]:
+    """The right answer, its two halves, and the right answer with more behind it."""
+    try:
+        target = task.doc_to_target(doc)
+        target = target[0] if isinstance(target, (list, tuple)) else target
+        gold = str(task.doc_to_choice(doc)[target]) if isinstance(target, int) and task.config.doc_to_choice else target
+    except Exception:  # a definition's own code, which may want other things of an item
+        return []
+    text, words = str(gold), str(gold).split()
+    half = (len(words) + 1) // 2
+    return [text, " ".join(words[:half]), " ".join(words[half:]), f"{text} and some more words", *_listed(text)]
+
+
+def _listed(gold: str) -> list[str]:
+    """A gold answer that is a dictionary of names and then of their scores (EQ-Bench), as a model would write it."""
+    try:
+        values = [str(value) for value in ast.literal_eval(gold).values()]
+    except (ValueError, SyntaxError, AttributeError):
+        return []
+    return ["\n".join(map(": ".join, zip(values, values[len(values) // 2 :], strict=False)))]

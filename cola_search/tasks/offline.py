@@ -209,7 +209,7 @@ def _mathematics() -> dict[tuple[str, str | None], Served]:
     examples = _worked_examples(gsm8k, columns.gsm8k_example)
     served = {
         ("openai/gsm8k", "main"): Served({"train": examples, "test": _requests(gsm8k, columns.gsm8k)}, note),
-        ("HuggingFaceH4/MATH-500", None): Served(
+        ("HuggingFaceH4/MATH-500", "default"): Served(
             {"test": _requests("minerva_math_500/gold_bpb_0shot", columns.math500)}
         ),
     }

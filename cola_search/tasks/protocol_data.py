@@ -18,11 +18,13 @@ Splits = dict[str, datasets.Dataset]
 def math_by_level(level: int, **_: object) -> Splits:
     """MATH's test items of one difficulty level, 1 to 5, with `answer` out of the last box of the solution.
 
-    `test` is all of them; `calibration` (a fifth, by a hash of the id) and `heldout` (the rest) do not overlap.
+    `test` is all of them; `calibration` (a fifth, by a hash of the id) and `heldout` (the rest) do not overlap. The
+    order follows a hash of the id.
     """
     subjects = [offline.split_of("EleutherAI/hendrycks_math", s, "test") for s in offline.MATH_SUBJECTS]
     of_level = [s.select([i for i, at in enumerate(s["level"][:]) if at == f"Level {level}"]) for s in subjects]
     rows = [{**row, "answer": last_box(row["solution"])} for subject in of_level for row in subject]
+    rows.sort(key=lambda row: _digest(row["id"]))  # the subjects mixed, so that the first items are a fair draw
     calibration = [row for row in rows if _is_calibration(row["id"])]
     heldout = [row for row in rows if not _is_calibration(row["id"])]
     made = {"test": rows, "calibration": calibration, "heldout": heldout}
@@ -40,6 +42,12 @@ def medqa(**_: object) -> Splits:
     return {"test": offline.split_of("ai2/medqa_en", None, "test")}
 
 
+def mixed(dataset: datasets.Dataset) -> datasets.Dataset:
+    """The items in the order of a hash of their questions, each with its place in the original order as its `id`."""
+    order = sorted(range(len(dataset)), key=[_digest(text) for text in dataset["question"][:]].__getitem__)
+    return dataset.add_column("id", [str(i) for i in range(len(dataset))]).select(order)  # type: ignore[call-arg]
+
+
 def arc_letters(doc: dict[str, Any]) -> list[str]:
     """The letters of an ARC item's options by position, whatever the item itself calls them (some say 1 to 4)."""
     return list("ABCDE"[: len(doc["choices"]["text"])])
@@ -51,4 +59,8 @@ def arc_gold(doc: dict[str, Any]) -> int:
 
 
 def _is_calibration(id_: str) -> bool:
-    return int(hashlib.sha256(id_.encode()).hexdigest(), 16) % 5 == 0
+    return _digest(id_) % 5 == 0
+
+
+def _digest(text: str) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
