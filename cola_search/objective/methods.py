@@ -192,11 +192,14 @@ def drive(view: View, search: Searcher, settings: Settings) -> None:
 
 
 def judge(view: View, chains: Sequence[Chain], settings: Settings) -> list[Standing]:
-    """The standings of chains after the race that the goal asks for: against the base, or against the best so far."""
+    """The standings of chains after the race that the goal asks for: against the base, or against the best so far.
+
+    That is the base itself as long as no chain that saw all items is more accurate.
+    """
     objective = settings.objective
     if objective.goal == "shorter":
         return race(view, chains, objective.first, objective.margin)
-    best = max(view.finished(), key=lambda chain: view.compare(chain).difference, default=view.base)
+    best = max([view.base, *view.finished()], key=lambda chain: view.compare(chain).difference)
     return race(view, chains, objective.first, 0.0, rival=best)
 
 
