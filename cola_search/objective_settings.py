@@ -19,9 +19,10 @@ class ObjectiveSettings:
     margin: how much lower an accuracy may be and still count as not worse.
     first: items after which a chain that is worse is dropped for the first time; then after twice as many, and so on.
     baselines: dataset: whether static policies, greedy removal and random chains are tried too, each with what the
-        tree spends at most.
+        tree's search spends at most; choosing among what was found comes on top.
     export: dataset: whether the chosen chain is written out as a checkpoint below run_dir.
-    budget: menu: layer executions that an item may cost, as a multiple of the model's layers; prefixes are shared.
+    budget: menu: layer executions that an item may cost, as a multiple of the model's layers; prefixes are shared, and
+        every read of the head but one counts as what its arithmetic is worth in layers.
     menu_size: menu: chains of a menu at most.
     searches: menu: calibration items that are searched for candidates, as `search` says.
     records: menu: a record file of earlier searches on calibration items, instead.

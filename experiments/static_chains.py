@@ -2,8 +2,9 @@
 
 A cell is one method on one task with one model, goal and seed. It searches on one part of the calibration items (the train
 split where there is one), chooses on the other, and is scored once on the held-out items: the choice, and every finalist, so
-that the whole front of accuracy against length is there. All methods have the same budget, in runs of the whole model over
-one item (--runs). A comparison is kept as [items, base right, gained, lost].
+that the whole front of accuracy against length is there. The searches of all methods have the same limit, in runs of the
+whole model over one item (--runs); the choice among what they found comes on top and is reported beside it, the held-out items are
+not counted. A comparison is kept as [items, base right, gained, lost].
 
     python experiments/static_chains.py --models smollm2 qwen25_coder_05b --tasks arc_easy piqa commonsense_qa_cloze boolq \
         social_iqa hellaswag --goals shorter better --runs 30000 --processes 4 --threads 1
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=2400, help="held-out items at most")
     parser.add_argument("--margin", type=float, default=MARGIN)
     parser.add_argument(
-        "--runs", type=int, default=30000, help="budget of a method, in runs of the whole model over an item"
+        "--runs", type=int, default=30000, help="limit of a search, in runs of the whole model over an item"
     )
     args = parser.parse_args()
     rows = run_cells(cells(args), work, args)
@@ -100,6 +101,7 @@ def work(cell: Cell) -> Row:
         "choice": None if chosen.choice is None else str(chosen.choice.chain),
         "front": [_verdict(verdict) for verdict in chosen.finalists],
         "evaluations": chosen.evaluations,
+        "search_layer_executions": round(chosen.search_layer_executions),
         "layer_executions": round(chosen.layer_executions),
     }
 
@@ -113,8 +115,9 @@ def _verdict(verdict: Verdict) -> Row:
 def table(rows: Sequence[Row]) -> str:
     """Markdown: a line a method, in groups of model, task and goal; * marks the method that calibration chose."""
     lines = [
-        "| model | task | goal | method | layers | held out: base | chain | minus base (95%) | p | p Holm | runs spent |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| model | task | goal | method | layers | held out: base | chain | minus base (95%) | p | p Holm "
+        "| runs of search | runs spent |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
@@ -132,7 +135,7 @@ def _lines(group: Sequence[Row]) -> Iterator[str]:
         right, of = row["base"]
         name = f"**{row['method']}** *" if row is best else row["method"]
         head = f"| {row['model']} | {row['task']} | {row['goal']} | {name} "
-        spent = f"{row['layer_executions'] / row['layers']:,.0f} |"
+        spent = f"{_runs(row, 'search_layer_executions')} | {_runs(row, 'layer_executions')} |"
         if row["choice"] is None:
             yield f"{head}| none will do | {right / of:.1%} of {of} | | | | | {spent}"
             continue
@@ -142,6 +145,11 @@ def _lines(group: Sequence[Row]) -> Iterator[str]:
             f"{head}| {len(Chain.parse(row['choice']))} of {row['layers']} | {right / of:.1%} of {of} "
             f"| {paired.right / paired.n:.1%} | {difference} | {_p(row):.3f} | {corrected[id(row)]:.3f} | {spent}"
         )
+
+
+def _runs(row: Row, key: str) -> str:
+    """In runs of the whole model; blank where a row is older than the key."""
+    return f"{row[key] / row['layers']:,.0f}" if key in row else ""
 
 
 def _notes(groups: Sequence[Sequence[Row]]) -> list[str]:
@@ -159,6 +167,8 @@ def _notes(groups: Sequence[Sequence[Row]]) -> list[str]:
         "`*`: the method whose choice is best on the calibration items set aside for choosing. p: for `shorter` against worse by",
         f"{points:g} points or more (Tango's score test), for `better` against not more accurate (exact McNemar test), both",
         "one-sided; p Holm: corrected over the methods of the group. Differences in points.",
+        "Runs of the whole model over an item: of search, which --runs limits; spent: search and choice, without held-out items.",
+        "Rows without the former are older than that limit: their searches may have passed it, each by another amount.",
         "",
         f"Of {len(groups)} groups, {short} end in a chain that is at least 15% shorter and not worse (p < 0.05, at least 1,000",
         f"held-out items), and {better} in one that is better at no more layers (p < 0.05, corrected over all choices above).",

@@ -8,9 +8,10 @@ import pytest
 from objective_fakes import Item, board, items, judge
 
 from cola_search.chain import Chain
-from cola_search.objective.board import View
+from cola_search.objective.board import Board, View
 from cola_search.outcome import Score
 from cola_search.record_writer import FolderRefused
+from cola_search.scoring import FakeScorer, Scored, Work
 
 BASE = Chain.identity(8)
 SHORT = BASE.skip(3, 2)
@@ -70,6 +71,26 @@ def test_a_view_pays_for_what_it_looks_at_even_if_another_did_before() -> None:
     second.see([SHORT], 20)
     assert first.layer_executions == second.layer_executions == 50 * (8 + 6)
     assert first.evaluations == second.evaluations == 100
+
+
+def test_a_view_with_a_limit_turns_away_what_would_pass_it() -> None:
+    seen = View(board(ITEMS), BASE, limit=50 * (8 + 6 + 7) + 6)
+    others = [SHORT, BASE.skip(1, 1), BASE.skip(2, 1)]
+    assert seen.within(others[:2], 50) == others[:2] and not seen.exhausted
+    assert seen.within(others, 50) == others[:2] and seen.exhausted
+    assert seen.layer_executions <= seen.limit and seen.seen(others[2]) == 0
+
+
+def test_what_chains_share_makes_room_for_more_within_the_limit() -> None:
+    class Sharing(FakeScorer):
+        def score_many(self, work: Work) -> list[Scored]:
+            return [
+                scored._replace(layer_executions=scored.layer_executions / 3) for scored in super().score_many(work)
+            ]
+
+    seen = View(Board(Sharing(judge), ITEMS), BASE, limit=100 * 8 + 8)
+    others = [BASE.skip(layer, 1) for layer in range(8)]
+    assert len(seen.within(others, 20)) >= 8 and seen.layer_executions <= seen.limit
 
 
 def test_items_on_which_a_chain_failed_are_left_out_of_the_comparison() -> None:

@@ -14,6 +14,7 @@ from cola_search.model.loading import LoadedModel, load_model
 from cola_search.objective import dataset
 from cola_search.objective.dataset import Chosen, Contest, Verdict, choose, describe, run_dataset, winner
 from cola_search.objective.items import split_items
+from cola_search.objective.methods import METHODS, Method
 from cola_search.objective.paired import Paired
 from cola_search.objective_settings import ObjectiveSettings
 
@@ -77,6 +78,22 @@ def test_every_method_is_in_the_table_with_what_it_spent(result: dict[str, Any])
     ]
     assert all(row["layer_executions"] > 0 for row in result["methods"])
     assert result["items"] == {"search": 24, "selection": 16, "held_out": 20}
+
+
+def test_no_search_costs_more_than_that_of_the_tree_and_the_choice_comes_on_top(result: dict[str, Any]) -> None:
+    tree = result["methods"][0]["search_layer_executions"]
+    for row in result["methods"]:
+        assert (
+            0 < row["search_layer_executions"] <= tree + 1 and row["search_layer_executions"] < row["layer_executions"]
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_keeps_to_its_budget(method: Method, tiny_folder: Path, tiny_model: LoadedModel) -> None:
+    settings = tiny_settings(tiny_folder, Path("unused"), "objective.goal=better", "search.simulations=200")
+    contest = Contest(settings, tiny_model, split_items(settings.objective, settings.task, tiny_model))
+    for budget in (80 * 6, 300 * 6):
+        assert 0 < contest.enter(method, float(budget)).search_layer_executions <= budget
 
 
 def test_what_is_reported_was_chosen_without_the_held_out_items(result: dict[str, Any]) -> None:

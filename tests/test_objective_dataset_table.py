@@ -10,6 +10,10 @@ from cola_search.objective.dataset_table import print_dataset
 from cola_search.objective.paired import Paired
 
 
+def costs(search: int, total: int) -> dict[str, int]:
+    return {"search_layer_executions": search, "layer_executions": total}
+
+
 def shown(p_holm: float, chosen: str | None = "tree") -> str:
     held_out = {**describe(Paired(1000, 600, 30, 25), 0.02), "p_holm": p_holm}
     found: dict[str, Any] = {"chain": "0-24", "length": 25, "selection": describe(Paired(500, 300, 9, 9), 0.02)}
@@ -18,8 +22,8 @@ def shown(p_holm: float, chosen: str | None = "tree") -> str:
         "calibration": "2000 items of the train split", "items": {"search": 1200, "selection": 800, "held_out": 1000},
         "base": {"right": 600, "of": 1000, "chance": 0.25, "majority": None},
         "methods": [
-            {"method": "tree", **found, "held_out": held_out, "layer_executions": 123456},
-            {"method": "voids", "chain": None, "length": None, "selection": None, "held_out": None, "layer_executions": 90},
+            {"method": "tree", **found, "held_out": held_out, **costs(98765, 123456)},
+            {"method": "voids", "chain": None, "length": None, "selection": None, "held_out": None, **costs(60, 90)},
         ],
     }  # fmt: skip
     console = Console(file=io.StringIO(), width=160)
@@ -32,6 +36,11 @@ def test_the_table_has_lengths_differences_with_intervals_and_costs() -> None:
     assert "tree *" in text and "0-24" in text and "123,456" in text and "FOLDER" in text
     assert "+0.5 (-1.0 to +2.0)" in text
     assert "base on 1000 held-out items: 60.0% (chance 25.0%)" in text
+
+
+def test_the_cost_of_the_search_stands_beside_that_of_all() -> None:
+    text = shown(0.004)
+    assert "98,765" in text and "123,456" in text and "cost: of search and choice" in text
 
 
 def test_a_method_without_a_chain_says_so() -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,23 @@ def table_of(right: dict[str, str]) -> OptionTable:
 def test_the_cost_of_a_menu_counts_a_shared_prefix_once() -> None:
     assert menu_cost([Chain((0, 1, 2, 3)), Chain((0, 1, 3))]) == 5
     assert menu_cost([BASE, *exits(BASE)]) == 4
+
+
+def test_every_chain_but_one_is_charged_its_read_of_the_head() -> None:
+    assert menu_cost([BASE], 2.5) == 4
+    assert menu_cost([BASE, *exits(BASE)], 2.5) == 4 + 3 * 2.5
+    assert menu_cost([BASE, BASE], 2.5) == 4 and menu_cost([], 2.5) == 0
+
+
+def test_exits_are_taken_as_far_as_the_budget_has_reads_for_them() -> None:
+    table = replace(table_of({"0-3": "11", "0": "10", "0-1": "00", "0-2": "01"}), head_cost=1.5)
+    assert [len(exits_menu(table, budget, size=4)) for budget in (4, 5.5, 7, 8.5, 20)] == [0, 2, 3, 4, 4]
+
+
+def test_no_menu_passes_its_budget_by_reads_of_the_head() -> None:
+    table = replace(table_of({"0-3": "1100", "0-2": "1110", "1-3": "0001"}), head_cost=1.5)
+    assert cover_menu(table, budget=6, size=3) == [Chain.parse("0-2")]
+    assert len(cover_menu(table, budget=7.5, size=3)) == 2
 
 
 def test_the_cost_of_a_menu_is_what_the_engine_runs(tiny_model: LoadedModel) -> None:
@@ -176,6 +194,9 @@ def test_a_study_chooses_on_calibration_and_reports_every_arm(
     result = study(tiny_model, tmp_path).run(lines.append)
     json.dumps(result, allow_nan=False)
     assert result["items"] == {"calibration": 24, "held_out": 10}
+    assert result["head_cost"] > 0
+    assert all(row["cost"] == 6 for row in result["rows"] if row["menu"] == "base")
+    assert not any(row["chains"] for row in result["rows"] if row["menu"] == "exits" and row["budget"] == 6)
     assert result["chosen"]["budget"] <= 6
     assert all(
         row["cost"] <= row["budget"] + 1e-9 for row in result["rows"] if row["selector"] not in ("cascade", "routed")

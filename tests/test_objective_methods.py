@@ -8,7 +8,7 @@ from cola_search.baselines import make_search
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
-from cola_search.objective.methods import Found, drive, graded, search_settings
+from cola_search.objective.methods import Found, drive, graded, judge, search_settings
 from cola_search.objective.paired import Paired
 from cola_search.objective.racing import Standing
 from cola_search.seeding import generator
@@ -54,6 +54,13 @@ def test_right_means_not_worse_for_shorter_and_more_accurate_for_better() -> Non
     level = Standing(BASE, Paired(1000, 600, 20, 20), True)
     assert graded(level, "shorter", 0.02).correct and not graded(level, "better", 0.02).correct
     assert graded(Standing(BASE, Paired(1000, 600, 60, 20), True), "better", 0.02).correct
+
+
+def test_a_finished_chain_that_is_worse_than_the_base_is_no_rival() -> None:
+    seen = view(items(1000, [0.3] + [0.0] * 7))
+    seen.see([BASE.skip(0, 1)], 1000)
+    (standing,) = judge(seen, [BASE.skip(0, 2)], settings("objective.goal=better"))
+    assert not standing.finished and seen.seen(standing.chain) < 1000
 
 
 def test_the_finalists_of_better_hold_the_runners_up_too() -> None:

@@ -75,14 +75,16 @@ def test_void_shares_are_over_all_tokens_of_all_prompts(tiny_model: LoadedModel)
 
 def test_greedy_removal_takes_the_layers_that_nobody_needs() -> None:
     seen = view(items(400, [0.5, 0.0, 0.4, 0.0, 0.5, 0.0, 0.3, 0.0]))
-    chains = list(greedy_removal(seen, first=32, budget=float("inf")))
+    chains = list(greedy_removal(seen, first=32))
     assert [len(chain) for chain in chains] == [7, 6, 5, 4]
     assert chains[-1] == Chain([0, 2, 4, 6])
 
 
-def test_greedy_removal_ends_with_its_budget() -> None:
+def test_greedy_removal_ends_with_the_limit_and_does_not_pass_it() -> None:
     seen = view(items(400, [0.3] * LAYERS))
-    assert len(list(greedy_removal(seen, first=32, budget=1.0))) == 1
+    seen.limit = 12_000
+    assert 0 < len(list(greedy_removal(seen, first=32))) < 4
+    assert seen.layer_executions <= 12_000
 
 
 def test_facts_do_not_depend_on_what_shares_a_batch(tiny_model: LoadedModel) -> None:

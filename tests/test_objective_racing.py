@@ -1,5 +1,6 @@
 """Who is dropped, and after how many items."""
 
+import pytest
 from objective_fakes import items, view
 
 from cola_search.chain import Chain
@@ -43,6 +44,31 @@ def test_halving_finds_the_layer_that_is_needed_least() -> None:
     chains = [BASE.skip(layer, 1) for layer in range(8)]
     assert halving(seen, chains, first=32) == [BASE.skip(4, 1)]
     assert seen.evaluations < 8 * 1000
+
+
+@pytest.mark.parametrize("limit", [17_000, 20_000, 30_000, 50_000])
+def test_a_race_keeps_to_the_limit_and_some_chains_see_all(limit: float) -> None:
+    seen = view(items(1000, [0.0] * 8))
+    seen.limit = limit
+    standings = race(seen, [BASE.skip(layer, 1) for layer in range(8)], first=32, margin=0.02)
+    assert seen.layer_executions <= limit
+    assert 0 < sum(standing.finished for standing in standings) < 8
+
+
+@pytest.mark.parametrize("limit", [17_000, 20_000, 23_000])
+def test_halving_keeps_to_the_limit_and_leaves_enough_to_finish_what_it_kept(limit: float) -> None:
+    seen = view(items(1000, [0.9, 0.3, 0.4, 0.3, 0.05, 0.3, 0.5, 0.3]))
+    seen.limit = limit
+    kept = halving(seen, [BASE.skip(layer, 1) for layer in range(8)], first=32)
+    assert len(seen.within(kept, 1000)) == 1 and seen.layer_executions <= limit
+
+
+def test_a_limit_that_is_too_low_for_one_chain_ends_the_race_with_nothing() -> None:
+    seen = view(ITEMS)
+    seen.limit = 100
+    (standing,) = race(seen, [BASE.skip(1, 1)], first=32, margin=0.02)
+    assert not standing.finished and halving(seen, [BASE.skip(1, 1)], first=32) == []
+    assert seen.layer_executions <= 100 and seen.exhausted
 
 
 def test_halving_keeps_as_many_as_are_wanted_best_first() -> None:

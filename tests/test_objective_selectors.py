@@ -90,6 +90,14 @@ def test_running_a_whole_menu_costs_its_token_tree() -> None:
     assert plain(vote)(table)(table).cost.tolist() == [4.0] * 4
 
 
+def test_selectors_charge_the_reads_of_the_head() -> None:
+    table = replace(noisy_table(items=40), head_cost=0.5)
+    assert set(plain(vote)(table)(table).cost.tolist()) == {4.5}
+    assert set(cascade(budget=4.5)(table)(table).cost.tolist()) <= {2.0, 4.5}
+    assert set(cascade(budget=2.0)(table)(table).cost.tolist()) == {2.0}
+    assert set(routed(BASE)(table)(table).cost.tolist()) <= {2.0, 4.5}
+
+
 def test_temperatures_quiet_a_chain_that_is_sure_and_wrong() -> None:
     table = noisy_table()
     loud = replace(table, scores=table.scores * np.array([20.0, 1.0])[None, :, None])
@@ -192,9 +200,10 @@ def test_arms_of_a_generated_task_vote() -> None:
     assert {arm.selector for arm in make_arms(4, [1.0], generated=True)} == {"chain", "vote"}
 
 
-def test_the_base_and_its_exits_have_one_budget() -> None:
+def test_the_base_has_one_budget_and_its_exits_none_below_that() -> None:
     arms = make_arms(4, [0.5, 1.0, 2.0], generated=False)
-    assert {arm.budget for arm in arms if arm.menu in ("base", "exits")} == {4.0}
+    assert {arm.budget for arm in arms if arm.menu == "base"} == {4.0}
+    assert {arm.budget for arm in arms if arm.menu == "exits"} == {4.0, 8.0}
 
 
 def test_an_arm_whose_menu_is_empty_has_nothing_right() -> None:

@@ -28,10 +28,17 @@ def test_a_command_leaves_rows_and_a_table_and_does_nothing_twice(
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [made["method"] for made in rows] == ["tree", "block"]
     assert all(made["base"][1] == 12 and made["layer_executions"] > 0 for made in rows)
+    assert all(made["search_layer_executions"] <= 150 * made["layers"] for made in rows)
     assert all(verdict["held_out"][0] == 12 for made in rows for verdict in made["front"])
     monkeypatch.setattr(static_chains, "work", lambda cell: pytest.fail("measured again"))
     static_chains.main()
     assert "| tree" in (tmp_path / "rows.md").read_text() or "**tree**" in (tmp_path / "rows.md").read_text()
+
+
+def test_rows_that_are_older_than_the_limit_of_the_search_still_have_a_line() -> None:
+    old = row("greedy", 24, [1000, 600, 20, 20], [1000, 600, 30, 30])
+    text = static_chains.table([old, {**old, "method": "tree", "search_layer_executions": 2400}])
+    assert "|  | 100 |" in text and "| 80 | 100 |" in text and "spent: search and choice" in text
 
 
 def test_the_star_follows_the_selection_items_and_not_the_held_out_ones() -> None:

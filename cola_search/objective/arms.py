@@ -63,8 +63,9 @@ def make_arms(num_layers: int, shares: Sequence[float], *, generated: bool) -> l
             "ensemble": whole,
         }
     arms = [Arm(menu, name, share * num_layers) for share in shares for menu, some in names.items() for name in some]
-    # The base costs what it costs, and its exits come with it: no other budget changes them.
-    return [arm for arm in arms if arm.menu not in ("base", "exits") or arm.budget == num_layers]
+    # The base costs what it costs, no other budget changes it; its exits run all its layers, and read the head besides.
+    at_least = [arm for arm in arms if arm.menu not in ("base", "exits") or arm.budget >= num_layers]
+    return [arm for arm in at_least if arm.menu != "base" or arm.budget == num_layers]
 
 
 def make_selector(arm: Arm, base: Chain) -> Selector:

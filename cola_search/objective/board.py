@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,12 @@ class View:
     """A board as one method sees it, with what the method would have spent without the others.
 
     evaluations: (chain, item) pairs that it looked at. layer_executions: what scoring them cost, whoever paid.
+    limit: layer executions that `within` keeps to. exhausted: whether it has turned a chain away for that.
     """
 
-    def __init__(self, board: Board, base: Chain) -> None:
-        self.board, self.base = board, base
+    def __init__(self, board: Board, base: Chain, limit: float = math.inf) -> None:
+        self.board, self.base, self.limit = board, base, limit
+        self.exhausted = False
         self.evaluations = 0
         self.layer_executions = 0.0
         self._seen: dict[Chain, int] = {}
@@ -135,6 +138,31 @@ class View:
                 self.evaluations += upto - seen
                 self.layer_executions += sum(self.board.known(chain).costs[seen:upto])
                 self._seen[chain] = upto
+
+    def within(self, chains: Sequence[Chain], upto: int, reserve: float = 0.0) -> list[Chain]:
+        """Looks like `see` at the chains in their order, while the limit lets it and leaves `reserve`; those looked at.
+
+        In batches that fit even if every layer of every chain has to run: what they share makes room for the next one.
+        """
+        seen: list[Chain] = []
+        rest = list(dict.fromkeys(chains))
+        while rest:
+            left = self.limit - reserve - self.layer_executions - self.price([self.base], upto)
+            fitting = sum(total <= left for total in accumulate(self.price([chain], upto) for chain in rest))
+            if not fitting:
+                self.exhausted = True
+                break
+            self.see(rest[:fitting], upto)
+            seen, rest = seen + rest[:fitting], rest[fitting:]
+        return seen
+
+    def price(self, chains: Sequence[Chain], upto: int, start: int = 0) -> float:
+        """Layer executions that looking at the chains from item `start` to `upto` costs if they share nothing."""
+        costs = self.board.known(self.base).costs[: self.seen(self.base)]
+        # Answers that are generated, and requests that run one at a time, cost more than one layer a layer.
+        rate = max(1.0, sum(costs) / len(costs) / len(self.base)) if costs else 1.0
+        upto = min(upto, len(self))
+        return rate * sum(len(chain) * max(0, upto - max(start, self.seen(chain))) for chain in chains)
 
     def seen(self, chain: Chain) -> int:
         """How many items of the chain were looked at."""

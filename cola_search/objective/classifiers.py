@@ -83,7 +83,7 @@ def _regression(features: np.ndarray, right: np.ndarray) -> tuple[LogisticRegres
 def _run_one(table: OptionTable, chain: np.ndarray) -> Choice:
     """The choice of one chain per item, int [N], which runs after the table's first one."""
     options = table.log_probs.argmax(axis=2)
-    cost = np.array([menu_cost([table.chains[0], other]) for other in table.chains], dtype=float)
+    cost = np.array([menu_cost([table.chains[0], other], table.head_cost) for other in table.chains])
     return Choice(options[np.arange(len(table)), chain], cost[chain])
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What a method ends with: the chain that the selection items chose of its finalists, None if none will do."""
+    """What a method ends with: the chain that the selection items chose of its finalists, None if none will do.
+
+    evaluations, layer_executions: of the search and the choice. search_layer_executions: of the search, which has a budget.
+    """
 
     method: str
     finalists: list[Verdict]
     choice: Verdict | None
     evaluations: int
     layer_executions: float
+    search_layer_executions: float = 0.0
 
 
 class Contest:
@@ -68,7 +72,10 @@ class Contest:
         self._held_out = View(boards["held_out"], self.base)
 
     def enter(self, method: Method, budget: float | None = None) -> Chosen:
-        """What a method finds, and what the selection items choose of it; held-out items are not touched."""
+        """What a method finds, and what the selection items choose of it; held-out items are not touched.
+
+        budget: layer executions of the search; the choice comes on top.
+        """
         found = find(self.lab, method, budget)
         selection = View(self._selection, self.base)
         finalists = found.finalists(self.settings.objective.goal)
@@ -80,6 +87,7 @@ class Contest:
             choose(verdicts, self.settings.objective),
             found.view.evaluations + selection.evaluations,
             found.layer_executions + selection.layer_executions,
+            found.layer_executions,
         )
 
     def reveal(self, chosen: Chosen, front: bool = False) -> Chosen:
@@ -91,7 +99,7 @@ class Contest:
             for v in chosen.finalists
         }
         choice = None if chosen.choice is None else done[chosen.choice.chain]
-        return Chosen(chosen.method, list(done.values()), choice, chosen.evaluations, chosen.layer_executions)
+        return replace(chosen, finalists=list(done.values()), choice=choice)
 
     def base_counts(self) -> tuple[int, int]:
         """(right, of) of the base on the held-out items."""
@@ -160,14 +168,14 @@ def run_dataset(settings: Settings, command: str = "") -> dict[str, Any]:
 
 
 def _contestants(contest: Contest) -> Iterator[Chosen]:
-    """The tree first: what it spent is the budget of the others."""
+    """The tree first: what its search spent is the budget of the others' searches."""
     objective = contest.settings.objective
     tree = contest.enter("tree", contest.settings.search.max_layer_executions)
     yield tree
     if objective.baselines:
         for method in METHODS[1:]:
             if method != "repeat" or objective.goal == "better":
-                yield contest.enter(method, tree.layer_executions)
+                yield contest.enter(method, tree.search_layer_executions)
 
 
 def report(contest: Contest, contestants: Sequence[Chosen], best: str | None) -> dict[str, Any]:
@@ -200,7 +208,11 @@ def report(contest: Contest, contestants: Sequence[Chosen], best: str | None) ->
 def _row(chosen: Chosen, margin: float) -> dict[str, Any]:
     blank = {"chain": None, "length": None, "search": None, "selection": None, "held_out": None}
     made = {} if chosen.choice is None else _verdict(chosen.choice, margin)
-    spent = {"evaluations": chosen.evaluations, "layer_executions": round(chosen.layer_executions)}
+    spent = {
+        "evaluations": chosen.evaluations,
+        "search_layer_executions": round(chosen.search_layer_executions),
+        "layer_executions": round(chosen.layer_executions),
+    }
     return {"method": chosen.method, **blank, **made, "finalists": len(chosen.finalists), **spent}
 
 

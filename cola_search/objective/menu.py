@@ -14,12 +14,16 @@ from cola_search.records import Record
 Menu = list[Chain]
 
 
-def menu_cost(chains: Iterable[Chain]) -> int:
-    """Layer executions of running these chains over one item, prefixes shared: the nodes of their token tree.
+def menu_cost(chains: Iterable[Chain], head_cost: float = 0.0) -> float:
+    """Layer executions of running these chains over one item, prefixes shared: the nodes of their token tree, which is
+    what a session of the engine counts, and head_cost for every chain but one.
 
-    What a session of the engine counts. The depth of an early exit costs nothing beside the chain that it is a prefix of.
+    One read of the head is in the cost of the base too, so it is not counted; an early exit costs no layers beside the
+    chain that it is a prefix of, but a read.
     """
-    return len({chain[:end] for chain in chains for end in range(1, len(chain) + 1)})
+    distinct = set(chains)
+    nodes = {chain[:end] for chain in distinct for end in range(1, len(chain) + 1)}
+    return len(nodes) + max(0, len(distinct) - 1) * head_cost
 
 
 def exits(chain: Chain, step: int = 1) -> list[Chain]:
@@ -103,12 +107,14 @@ def best_chain_menu(table: OptionTable, budget: float, size: int = 1) -> Menu:
 
 
 def exits_menu(table: OptionTable, budget: float, size: int) -> Menu:
-    """The base (the table's first chain) and, free of cost, `size - 1` of its early exits, evenly spread."""
+    """The base (the table's first chain) and at most `size - 1` of its early exits, evenly spread: as many as the budget
+    has reads of the head for; empty if that is none."""
     base = table.chains[0]
     found = sorted((chain for chain in table.chains if chain != base and base[: len(chain)] == chain), key=len)
-    if len(base) > budget:
+    fitting = [count for count in range(1, size) if len(base) + count * table.head_cost <= budget]
+    if not fitting:
         return []
-    places = np.linspace(0, len(found) - 1, min(size - 1, len(found))).round().astype(int)
+    places = np.linspace(0, len(found) - 1, min(max(fitting), len(found))).round().astype(int)
     return [base, *(found[k] for k in dict.fromkeys(places.tolist()))]
 
 
@@ -119,7 +125,7 @@ def _greedy(table: OptionTable, budget: float, size: int, value: Callable[[list[
     while len(chosen) < size:
         menu = [table.chains[k] for k in chosen]
         fitting = [k for k in range(len(table.chains)) if k not in chosen]
-        fitting = [k for k in fitting if menu_cost([*menu, table.chains[k]]) <= budget]
+        fitting = [k for k in fitting if menu_cost([*menu, table.chains[k]], table.head_cost) <= budget]
         gains = {k: value([*chosen, k]) for k in fitting}
         if not gains or max(gains.values()) <= best:
             break

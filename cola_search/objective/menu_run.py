@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cola_search.objective.arms import (
     oracle_rows,
 )
 from cola_search.objective.candidates import race, searched
+from cola_search.objective.head_cost import head_cost
 from cola_search.objective.items import Items, split_items
 from cola_search.objective.menu import generic_chains, menu_cost, solved_by
 from cola_search.objective.option_table import OptionTable, score_table
@@ -62,7 +63,8 @@ class Study:
         layers, objective = self.model.num_layers, self.objective
         shares = sorted({*SHARES, objective.budget})
         arms = make_arms(layers, shares, generated=scorer.engine.generates)
-        calibration = self._kept("calibration", self._key(), lambda: self._race(scorer, say))
+        cost = head_cost(scorer.engine.stock, [*self.items.search, *self.items.selection])
+        calibration = replace(self._kept("calibration", self._key(), lambda: self._race(scorer, say)), head_cost=cost)
         say(
             f"{len(calibration.chains)} chains on {len(calibration)} calibration items; trying {len(arms)} arms on them"
         )
@@ -75,6 +77,7 @@ class Study:
             self._key(chains),
             lambda: score_table(scorer, self.items.held_out, chains, hidden=not scorer.engine.generates),
         )
+        held_out = replace(held_out, head_cost=cost)
         rows = held_out_table(calibration, held_out, arms, crossed, objective.menu_size)
         oracle = oracle_rows(calibration, held_out, [share * layers for share in shares], objective.menu_size)
         choice = choose_arm(arms, crossed, objective.budget * layers, control=False)
@@ -139,6 +142,7 @@ class Study:
             "calibration": self.items.source,
             "items": {"calibration": len(calibration), "held_out": len(held_out)},
             "chains": len(calibration.chains),
+            "head_cost": round(calibration.head_cost, 3),
             "base": {**asdict(wilson(int(right.sum()), len(right))), "chance": task.chance, "majority": task.majority},
             "commit": git_commit(),
         }
@@ -149,7 +153,7 @@ class Study:
         return {
             **asdict(arm),
             "chains": row["chains"],
-            "menu_cost": menu_cost(chains),
+            "menu_cost": round(menu_cost(chains, calibration.head_cost), 2),
             "coverage_oracle": asdict(wilson(int(covered.sum()), len(covered))),
         }
 

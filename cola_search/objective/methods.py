@@ -61,7 +61,7 @@ class Lab:
 
 @dataclass(frozen=True)
 class Found:
-    """What a method found on the search items, and what it spent there."""
+    """What a method found on the search items, and what it spent on that."""
 
     method: str
     view: View
@@ -93,32 +93,37 @@ class Found:
 
 
 def find(lab: Lab, method: Method, budget: float | None = None) -> Found:
-    """What the method finds on the search items. `budget`: layer executions, which its last step may pass."""
-    view, limit = View(lab.board, lab.base), float("inf") if budget is None else budget
+    """What the method finds on the search items. `budget`: layer executions that it keeps to there, in all."""
+    view, extra, first = View(lab.board, lab.base), 0.0, lab.settings.objective.first
+    view.limit = float("inf") if budget is None else budget
     match method:
-        case "tree":
-            menu = PriorTables(lab.settings, lab.model).menu
-            settings = replace(search_settings(lab.settings), max_layer_executions=budget)
-            rng = generator(lab.settings.seed, lab.settings.task.name, TREE)
-            drive(view, make_search(settings, lab.model.num_layers, tree_prior(lab), rng, menu), lab.settings)
-            return Found(method, view, _prior_cost(lab))
-        case "random":
-            settings = replace(search_settings(lab.settings), algorithm="random", max_layer_executions=budget)
-            rng = generator(lab.settings.seed, lab.settings.task.name, RANDOM)
-            table = priors.uniform(lab.model.num_layers, settings.hazard, settings.skip_share)
-            drive(view, make_search(settings, lab.model.num_layers, table, rng), lab.settings)
-            return Found(method, view, 0.0)
+        case "tree" | "random":
+            extra = _prior_cost(lab) if method == "tree" else 0.0
+            view.limit -= extra
+            drive(view, searcher(lab, method), lab.settings)
         case "greedy":
-            chains = list(policies.greedy_removal(view, lab.settings.objective.first, limit))
+            for chain in policies.greedy_removal(view, first):
+                judge(view, [chain], lab.settings)
         case "repeat":
             blocks = policies.repeated_blocks(lab.model.num_layers)
-            chains = halving(view, blocks, lab.settings.objective.first, keep=8)
+            judge(view, halving(view, blocks, first, keep=8), lab.settings)
         case _:
-            chains, extra = static_chains(lab, method, limit)
+            chains, extra = static_chains(lab, method, view.limit)
+            view.limit -= extra
             judge(view, chains, lab.settings)
-            return Found(method, view, extra)
-    judge(view, chains, lab.settings)
-    return Found(method, view, 0.0)
+    return Found(method, view, extra)
+
+
+def searcher(lab: Lab, method: Literal["tree", "random"]) -> Searcher:
+    """The search of the whole task; its end by cost is the view's limit."""
+    settings = replace(search_settings(lab.settings), max_layer_executions=None)
+    layers, task = lab.model.num_layers, lab.settings.task.name
+    if method == "tree":
+        menu = PriorTables(lab.settings, lab.model).menu
+        return make_search(settings, layers, tree_prior(lab), generator(lab.settings.seed, task, TREE), menu)
+    table = priors.uniform(layers, settings.hazard, settings.skip_share)
+    rng = generator(lab.settings.seed, task, RANDOM)
+    return make_search(replace(settings, algorithm="random"), layers, table, rng)
 
 
 def static_chains(lab: Lab, method: Method, budget: float) -> tuple[list[Chain], float]:
@@ -139,7 +144,8 @@ def static_chains(lab: Lab, method: Method, budget: float) -> tuple[list[Chain],
 def learnt_table(lab: Lab, budget: float) -> tuple[np.ndarray, float]:
     """The per-layer prior [L, 3] from prior.records, or else from a search of each of some search items, and its cost.
 
-    The single searches use the items' own gold answers, and end once the budget is spent.
+    The single searches use the items' own gold answers, and take at most half of the budget: the chains that the prior
+    gives have to be judged as well.
     """
     search, layers = lab.settings.search, lab.model.num_layers
     if lab.settings.prior.kind == "learnt":
@@ -147,9 +153,10 @@ def learnt_table(lab: Lab, budget: float) -> tuple[np.ndarray, float]:
     uniform = priors.uniform(layers, search.hazard, search.skip_share)
     best: list[Chain] = []
     simulations = min(ITEM_SIMULATIONS, search.simulations)
-    spent, size = 0.0, lab.settings.engine.samples_in_flight
-    for start in range(0, len(lab.facts_items), size):
-        some = lab.facts_items[start : start + size]
+    most = (simulations + 1) * search.longest(layers)  # the base comes first
+    spent, start = 0.0, 0
+    while some := lab.facts_items[start : start + _searchable(lab, (budget / 2 - spent) / most)]:
+        start += len(some)
         rngs = [generator(lab.settings.seed, sample.id, LEARNT) for sample in some]
         searches = [make_search(replace(search, simulations=simulations), layers, uniform, rng) for rng in rngs]
         run_searches(lab.scorer, list(zip(some, searches, strict=True)))
@@ -158,9 +165,11 @@ def learnt_table(lab: Lab, budget: float) -> tuple[np.ndarray, float]:
         spent += sum(outcome.layer_executions for outcome in outcomes)
         for sample in some:
             lab.scorer.release(sample)
-        if spent >= budget:
-            break
     return priors.learn_table(best, layers, search.hazard, search.skip_share, lab.settings.prior.strength), spent
+
+
+def _searchable(lab: Lab, affordable: float) -> int:
+    return int(max(0, min(lab.settings.engine.samples_in_flight, affordable)))
 
 
 def tree_prior(lab: Lab) -> np.ndarray:
@@ -183,8 +192,8 @@ def search_settings(settings: Settings) -> SearchSettings:
 
 
 def drive(view: View, search: Searcher, settings: Settings) -> None:
-    """Runs a search to its end; every wave is a race."""
-    while chains := search.ask():
+    """Runs a search to its end, or to the view's limit; every wave is a race."""
+    while not view.exhausted and (chains := search.ask()):
         before = view.layer_executions
         standings = judge(view, chains, settings)
         scores = [graded(standing, settings.objective.goal, settings.objective.margin) for standing in standings]
@@ -192,11 +201,14 @@ def drive(view: View, search: Searcher, settings: Settings) -> None:
 
 
 def judge(view: View, chains: Sequence[Chain], settings: Settings) -> list[Standing]:
-    """The standings of chains after the race that the goal asks for: against the base, or against the best so far."""
+    """The standings of chains after the race that the goal asks for: against the base, or against the best so far.
+
+    That is the base itself as long as no chain that saw all items is more accurate.
+    """
     objective = settings.objective
     if objective.goal == "shorter":
         return race(view, chains, objective.first, objective.margin)
-    best = max(view.finished(), key=lambda chain: view.compare(chain).difference, default=view.base)
+    best = max([view.base, *view.finished()], key=lambda chain: view.compare(chain).difference)
     return race(view, chains, objective.first, 0.0, rival=best)
 
 

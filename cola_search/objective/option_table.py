@@ -26,6 +26,7 @@ class OptionTable:
     golds: bool [N, O], the right options; only what is fitted on calibration items, and the final count, may read it.
     sizes: [N, O] bytes of each option's text, at least 1.
     hidden: [N, d] the base's last hidden state at the end of the prompt, or None.
+    head_cost: layer executions that it is worth to read one more chain's answer; not in the file (see head_cost.py).
     """
 
     chains: tuple[Chain, ...]
@@ -34,6 +35,7 @@ class OptionTable:
     golds: np.ndarray
     sizes: np.ndarray
     hidden: np.ndarray | None = None
+    head_cost: float = 0.0
 
     def __len__(self) -> int:
         return len(self.ids)

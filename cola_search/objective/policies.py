@@ -113,14 +113,14 @@ def repeated_blocks(num_layers: int) -> list[Chain]:
     ]
 
 
-def greedy_removal(view: View, first: int, budget: float) -> Iterator[Chain]:
+def greedy_removal(view: View, first: int) -> Iterator[Chain]:
     """The identity chain with one more position removed each time: the one without which the merit is highest.
 
-    Each removal is a race of halves (racing.halving). Ends at half the layers, or once `budget` layer executions are
-    spent.
+    Each removal is a race of halves (racing.halving). Ends at half the layers, or with the view's limit.
     """
     chain = view.base
     shortest = len(chain) - int(MAX_REMOVED * len(chain))
-    while len(chain) > shortest and view.layer_executions < budget:
-        (chain,) = halving(view, [chain.skip(position, 1) for position in range(len(chain))], first)
-        yield chain
+    while len(chain) > shortest and not view.exhausted:
+        best = halving(view, [chain.skip(position, 1) for position in range(len(chain))], first)
+        chain = best[0] if best else chain
+        yield from best

@@ -32,13 +32,18 @@ def race(
 
     After each stage a chain is dropped if the upper bound of its difference to the rival is below -margin: so far it is
     worse by more than that. Differs from F-Race (Birattari et al. 2002), which drops by a Friedman test: the rival is
-    fixed here, so a paired bound does.
+    fixed here, so a paired bound does. Where the view's limit ends the race, the best so far go to the end while it lasts.
     """
+    rivals = [] if rival is None else [rival]
     alive = list(dict.fromkeys(chains))
     for upto in stages(len(view), first):
-        view.see(alive if rival is None else [rival, *alive], upto)
+        ahead = advance(view, [*rivals, *alive], upto)
+        short = not set(alive) <= set(ahead)
+        if short:
+            best = view.within([*rivals, *_ranked(view, alive, ahead)], len(view))
+            alive = [chain for chain in best if chain in alive]
         alive = [chain for chain in alive if view.compare(chain, rival).upper_bound(level) >= -margin]
-        if not alive:
+        if short or not alive:
             break
     finished = set(alive)
     return [Standing(chain, view.compare(chain), chain in finished) for chain in chains]
@@ -48,13 +53,29 @@ def halving(view: View, chains: Sequence[Chain], first: int, keep: int = 1) -> l
     """The best `keep` chains by merit, best first: after each stage the better half goes on.
 
     Source: successive halving (Karnin et al. 2013; arxiv.org/abs/1502.07943). Differs from the papers: the subsets are
-    nested, so nothing is scored twice, and double, so every stage costs the same.
+    nested, so nothing is scored twice, and double, so every stage costs the same. Where the view's limit ends it, the
+    best so far of those that were looked at are kept, and enough is left to look at them to the end.
     """
     alive = list(dict.fromkeys(chains))
     for upto in stages(len(view), first):
-        view.see(alive, upto)
-        alive.sort(key=lambda chain: (-view.merit(chain), len(chain), chain))
+        ahead = advance(view, alive, upto, keep)
+        short = len(ahead) < len(alive)
+        alive = _ranked(view, [chain for chain in alive if view.seen(chain)], ahead)
         alive = alive[: max(keep, (len(alive) + 1) // 2)]
-        if len(alive) <= keep:
+        if short or len(alive) <= keep:
             break
     return alive[:keep]
+
+
+def advance(view: View, chains: Sequence[Chain], upto: int, keep: int = 1) -> list[Chain]:
+    """Looks at the chains up to there; those looked at. The view's limit has to leave enough to look at `keep` of them to
+    the end, or half of what there is, and at least enough for one."""
+    prices = sorted(view.price([chain], len(view), upto) for chain in chains)
+    half = (view.limit - view.layer_executions) / 2
+    kept = max(prices[-1], min(sum(prices[-keep:]), half))
+    return view.within(chains, upto, reserve=view.price([view.base], len(view), upto) + kept)
+
+
+def _ranked(view: View, chains: Sequence[Chain], ahead: Sequence[Chain]) -> list[Chain]:
+    """Those ahead first, for it is them that enough is left for; then best first by merit."""
+    return sorted(chains, key=lambda chain: (chain not in ahead, -view.merit(chain), len(chain), chain))

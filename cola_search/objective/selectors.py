@@ -15,7 +15,7 @@ from cola_search.objective.option_table import OptionTable, log_softmax
 
 
 class Choice(NamedTuple):
-    """The options chosen, int [N], and what that cost each item in layer executions, prefixes shared, [N]."""
+    """The options chosen, int [N], and what that cost each item in layer executions (menu_cost), [N]."""
 
     options: np.ndarray
     cost: np.ndarray
@@ -32,7 +32,7 @@ FLOOR_OF_FEATURES = -100.0  # nats: an option that a chain cannot score must not
 
 def whole_menu(table: OptionTable) -> np.ndarray:
     """[N]: the cost of running every chain of the table over each item."""
-    return np.full(len(table), float(menu_cost(table.chains)))
+    return np.full(len(table), menu_cost(table.chains, table.head_cost))
 
 
 def most_confident(log_probs: np.ndarray) -> np.ndarray:
@@ -166,7 +166,7 @@ class _Stages:
         self.many = len(chains) > 1
         self.options = np.stack([mean.argmax(axis=1) for mean in means], axis=1)
         self.confidence = np.stack([mean.max(axis=1) for mean in means], axis=1)
-        self.cost = np.array([menu_cost(chains[: k + 1]) for k in range(len(chains))], dtype=float)
+        self.cost = np.array([menu_cost(chains[: k + 1], table.head_cost) for k in range(len(chains))])
 
     def choose(self, level: float) -> Choice:
         """Each item's answer after the first stage whose confidence is at least `level`, or after the last."""
