@@ -183,3 +183,16 @@ def test_nodes_come_and_go_while_work_runs(cluster: Cluster) -> None:
     assert sizes >= {2, 4}
     assert len(processes) >= 4 and node is None
     assert values(records) == values(run(work, replicas=2))
+
+
+def test_a_sample_is_not_blamed_for_a_vanished_node_whose_place_moved_to_another_one(cluster: Cluster) -> None:
+    chosen = settings(replicas=1, cpus_per_replica=3, max_attempts=1)
+    nodes = [cluster.add_node(num_cpus=3, object_store_memory=STORE) for _ in range(2)]
+    with make_backend(chosen, partial(TellingWorker, 1.0)) as backend:
+        stream = run_pool(backend, ["s0", "s1"], chosen.limits())
+        records = [next(stream)]
+        home = next(slot.node for slot in backend.up.values())  # type: ignore[union-attr]
+        cluster.remove_node(next(node for node in nodes if node.node_id == home), allow_graceful=False)
+        records += stream
+    cluster.remove_node(next(node for node in nodes if node.node_id != home))
+    assert [record["error"] for record in records] == [None, None]
