@@ -146,7 +146,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_run_with_its_own_sentence(cluste
 
 @pytest.mark.parametrize(
     ("factory", "reason"),
-    [("breaks", "3 replicas .*: OSError: disk on fire"), ("dies", "8 replicas .*: its process died")],
+    [("breaks", r"\d+ replicas .*: OSError: disk on fire"), ("dies", r"\d+ replicas .*: its process died")],
 )
 def test_replicas_that_never_come_up_end_the_run_with_the_reason(cluster: Cluster, factory: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
