@@ -13,10 +13,10 @@ import ray
 from ray import cloudpickle
 from ray.util.placement_group import placement_group_table
 
+from cola_search.backend import Done, Event, Failed, Lost, Up, Worker
 from cola_search.cluster_settings import AUTO, ClusterSettings
 from cola_search.errors import UserError
 from cola_search.placement import Resources, describe, replica_resources, room, wanted_replicas
-from cola_search.pool import Done, Event, Failed, Lost, Up, Worker
 from cola_search.ray_session import ray_session
 from cola_search.slot import Slot
 

@@ -14,12 +14,14 @@ from cluster_workers import EnvironmentWorker, TellingWorker
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
+from cola_search.backend import Record, Worker
 from cola_search.cluster import make_backend
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.errors import UserError
-from cola_search.pool import GIVEN_UP, Record, Worker, run_pool
+from cola_search.pool import GIVEN_UP, run_pool
 
 STORE = 80 * 2**20
+LOST = GIVEN_UP + "its replica was lost every time: "
 FAST_HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 300,
@@ -85,10 +87,10 @@ def test_a_run_survives_samples_that_kill_raise_hang_and_spoil(cluster: Cluster)
     records = values(run(["kill-1", *IDS, "raise-1", "hang-1", "spoil-1"], deadline_seconds=2.0))
     good = values(run(IDS, replicas=1))
     assert {sample: records[sample] for sample in IDS} == good
-    assert records["kill-1"] == GIVEN_UP + "its process died"
-    assert records["raise-1"].startswith("ValueError: bad sample (cluster_workers.py:")
-    assert records["hang-1"] == GIVEN_UP + "no answer within 2 s (cluster.deadline_seconds)"
-    assert records["spoil-1"].startswith(GIVEN_UP + "ReplicaBroken: CUDA error")
+    assert records["kill-1"] == LOST + "its process died"
+    assert records["raise-1"].startswith(GIVEN_UP + "it raised twice: ValueError: bad sample (cluster_workers.py:")
+    assert records["hang-1"] == LOST + "no answer within 2 s (cluster.deadline_seconds)"
+    assert records["spoil-1"].startswith(LOST + "ReplicaBroken: CUDA error")
 
 
 def test_a_replica_that_is_killed_from_outside_loses_nothing(cluster: Cluster) -> None:

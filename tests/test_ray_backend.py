@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cola_search import ray_backend
+from cola_search.backend import Lost, Up
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.errors import UserError
 from cola_search.placement import Resources
-from cola_search.pool import Lost, Up
 from cola_search.ray_backend import RayBackend
 
 CPU_NODE = {"CPU": 2.0}
