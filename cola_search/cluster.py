@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
+from cola_search.backend import Done, Event, Failed, Lost, Up, Worker
 from cola_search.cluster_settings import ClusterSettings
-from cola_search.pool import Done, Event, Failed, Lost, Up, Worker
 from cola_search.replica import answer
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ class ClusterSettings:
     calls_in_flight: calls on their way to one replica, so that it does not wait for the driver.
     deadline_seconds: a replica that takes longer per sample hangs; it is replaced.
     max_attempts: a sample that took this many replicas down becomes an error record.
-    retry_given_up: a run that goes on tries those samples again, with as many attempts; else they stay errors.
+    retry_given_up: a run that goes on tries those samples again, and those that raised twice; else they
+        stay errors.
     wait_seconds: how long to wait while the cluster has no room for a single replica.
     start_seconds: how long a replica may take to load its model.
     """

@@ -1,94 +1,29 @@
 """The driver's loop: sample ids go out to replicas, records come back, whatever dies on the way. No Ray, no clock here.
 
 The backend (`cluster.RayBackend`, `cluster.InProcessBackend`, or a fake) owns processes and time; this module owns who
-gets which sample, and how often a sample that takes its replica down is tried again.
+gets which sample, how often a sample that takes its replica down or raises is tried again, and when a replica is sick.
 """
 
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
+from cola_search.backend import Done, Event, Failed, Lost, Record, ReplicaBackend, Up
 from cola_search.cluster_settings import PoolLimits
 
 log = logging.getLogger(__name__)
 
-Record = dict[str, Any]
-GIVEN_UP = "given up, its replica was lost every time: "  # how the error of such a record begins
+GIVEN_UP = "given up, "  # how the error of every record that is made here begins
 MAX_LOSSES = 10  # a sample that was lost this often for any reason (nodes that vanish, ...) is given up
-
-
-class Worker(Protocol):
-    """What a replica holds: a model and the search. It lives in the replica's process."""
-
-    def work(self, sample_ids: list[str]) -> list[Record]:
-        """One record a sample, each with its id under "sample"; raise ReplicaBroken if the process is spoilt."""
-
-
-class ReplicaBroken(RuntimeError):
-    """Raised by a worker whose process can compute no more (say, a CUDA error): the replica is replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Up:
-    """A replica can take work."""
-
-    replica: int
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The oldest call of a replica came back."""
-
-    replica: int
-    records: list[Record]
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The oldest call of a replica raised; the replica lives on."""
-
-    replica: int
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A replica is gone with all its calls. `blame`: its own process died, so what it was doing is a suspect."""
-
-    replica: int
-    error: str
-    blame: bool = True
-
-
-Event = Up | Done | Failed | Lost
-
-
-class ReplicaBackend(Protocol):
-    """Processes and time. A replica is a number that is never used again; it exists from its Up to its Lost event."""
-
-    @property
-    def size(self) -> int:
-        """Replicas that are up or expected."""
-
-    def now(self) -> float:
-        """Seconds on a clock that only runs forward."""
-
-    def submit(self, replica: int, sample_ids: list[str]) -> None:
-        """Queue one call; the calls of a replica run one after the other, in order."""
-
-    def discard(self, replica: int, error: str) -> None:
-        """End a replica that is up and replace it; no event of it follows."""
-
-    def wait(self, seconds: float | None) -> list[Event]:
-        """All events so far, in order; blocks until there is one, or for `seconds` and then perhaps returns none."""
+MAX_RAISED = 3  # a replica with so many calls in a row that raised is sick: it is replaced
 
 
 @dataclass(slots=True)
 class _Trouble:
     deaths: int = 0  # processes that died while they had this sample and no other
     losses: int = 0  # calls with this sample that never came back
+    raised_on: int | None = None  # the replica on which it raised, with no other sample in the call
 
 
 @dataclass
@@ -103,6 +38,8 @@ class Pool:
     trouble: dict[str, _Trouble] = field(default_factory=dict)
     calls: dict[int, deque[list[str]]] = field(default_factory=dict)  # replica -> its calls, the running one first
     running: dict[int, float] = field(default_factory=dict)  # replica -> when its first call began; oldest first
+    raised: dict[int, list[str]] = field(default_factory=dict)  # replica -> errors of its last calls, if they raised
+    proven: set[int] = field(default_factory=set)  # replicas whose last call was answered
     by_depth: list[dict[int, None]] = field(default_factory=list)  # [d] = replicas with d calls, room for more
 
     def __post_init__(self) -> None:
@@ -123,10 +60,29 @@ class Pool:
 
     def _hand_out(self) -> bool:
         """Whether anything is left to do, after every replica with room got a call."""
+        self._hand_out_alone()
         for depth, replicas in enumerate(self.by_depth):
             while replicas and (sample_ids := self._next_call(queued=depth > 0)):
                 self._send(next(iter(replicas)), sample_ids)
         return bool(self.running or self.alone or self.ahead or self._read(1))
+
+    def _hand_out_alone(self) -> None:
+        """Start samples that go alone on idle replicas."""
+        waiting = list(self.alone)
+        for replica in list(self.by_depth[0]) if waiting else []:
+            sample_id = next((sample_id for sample_id in waiting if self._may_try(replica, sample_id)), None)
+            if sample_id is not None:
+                waiting.remove(sample_id)
+                self.alone.remove(sample_id)
+                self._send(replica, [sample_id])
+
+    def _may_try(self, replica: int, sample_id: str) -> bool:
+        """Whether the sample may run on the replica: one that raised goes to another replica, a sound one if there is any."""
+        raised_on = self.trouble[sample_id].raised_on if sample_id in self.trouble else None
+        for group in (self.proven, self.calls) if raised_on is not None else ():
+            if any(other != raised_on for other in group):
+                return replica in group and replica != raised_on
+        return True
 
     def _send(self, replica: int, sample_ids: list[str]) -> None:
         self._move(replica, +1, sample_ids)
@@ -136,8 +92,6 @@ class Pool:
 
     def _next_call(self, queued: bool) -> list[str]:
         """Sample ids of the next call, or none. `queued`: it would wait behind another call on its replica."""
-        if self.alone and not queued:
-            return [self.alone.popleft()]
         size, batch = max(self.backend.size, len(self.calls), 1), self.limits.samples_per_call
         if queued and not self._read((size + 1) * batch):
             return []  # the end is near: nothing waits on one replica that another could start soon
@@ -175,9 +129,13 @@ class Pool:
                 self.by_depth[0][replica] = None
                 return []
             case Done(replica, records):
+                self.raised.pop(replica, None)
+                self.proven.add(replica)
                 return self._accept(self._finish_call(replica), records)
             case Failed(replica, error):
-                return self._failed(self._finish_call(replica), error)
+                self.raised.setdefault(replica, []).append(error)
+                self.proven.discard(replica)
+                return self._failed(replica, self._finish_call(replica), error)
             case Lost(replica, error, blame):
                 return self._lost(replica, error, blame)
 
@@ -198,16 +156,23 @@ class Pool:
                 found[sample_id] = error_record(sample_id, "the worker returned no record")
         return [found[sample_id] for sample_id in sample_ids]
 
-    def _failed(self, sample_ids: list[str], error: str) -> list[Record]:
-        if len(sample_ids) == 1:
-            self.trouble.pop(sample_ids[0], None)
-            return [error_record(sample_ids[0], error)]
-        self.alone.extend(sample_ids)  # one of them raised: alone, the others succeed
-        return []
+    def _failed(self, replica: int, sample_ids: list[str], error: str) -> list[Record]:
+        if len(sample_ids) > 1:
+            self.alone.extend(sample_ids)  # one of them raised: alone, the others succeed
+            return []
+        trouble = self.trouble.setdefault(sample_ids[0], _Trouble())
+        if trouble.raised_on is None:  # the replica may be sick
+            trouble.raised_on = replica
+            self.alone.append(sample_ids[0])
+            return []
+        del self.trouble[sample_ids[0]]
+        return [error_record(sample_ids[0], f"it raised twice: {error}")]
 
     def _lost(self, replica: int, error: str, blame: bool) -> list[Record]:
         log.warning("replica %d was lost: %s", replica, error)
         self.running.pop(replica, None)
+        self.raised.pop(replica, None)
+        self.proven.discard(replica)
         for replicas in self.by_depth:
             replicas.pop(replica, None)
         calls = self.calls.pop(replica)
@@ -231,7 +196,7 @@ class Pool:
             trouble.deaths += int(blame and len(sample_ids) == 1)
             if trouble.deaths >= self.limits.max_attempts or trouble.losses >= most:
                 del self.trouble[sample_id]
-                given_up.append(error_record(sample_id, f"{GIVEN_UP}{error}"))
+                given_up.append(error_record(sample_id, f"its replica was lost every time: {error}"))
             else:
                 self.alone.append(sample_id)
         return given_up
@@ -244,25 +209,32 @@ class Pool:
         return max(0.0, next(iter(self.running.values())) + self.limits.call_seconds - self.backend.now())
 
     def _expire(self) -> list[Record]:
-        """Replace the replicas whose call takes too long; runs after all events that wait were taken in."""
+        """Replace the replicas that are sick or whose call takes too long, after all events of `wait` were taken in."""
         records: list[Record] = []
+        for replica, errors in list(self.raised.items()):
+            if len(errors) >= MAX_RAISED:
+                error = f"{len(errors)} calls in a row raised, the last: {errors[-1]}"
+                records += self._replace(replica, error, blame=False)
         while self.running and self._seconds_left() == 0.0:
-            replica = next(iter(self.running))
             error = f"no answer within {self.limits.call_seconds:g} s (cluster.deadline_seconds)"
-            self.backend.discard(replica, error)
-            records += self._lost(replica, error, blame=True)
+            records += self._replace(next(iter(self.running)), error, blame=True)
         return records
+
+    def _replace(self, replica: int, error: str, blame: bool) -> list[Record]:
+        self.backend.discard(replica, error)
+        return self._lost(replica, error, blame)
 
 
 def run_pool(backend: ReplicaBackend, work: Iterable[str], limits: PoolLimits | None = None) -> Iterator[Record]:
     """Yield one record a sample id of `work`, in order of arrival; ids are read as they are needed.
 
-    A sample that takes its replica down `limits.max_attempts` times, or whose worker raises, yields an error record
-    `{"sample": id, "error": text}`. Raises what the backend raises (UserError when no replica can be had).
+    A sample that takes its replica down `limits.max_attempts` times, or raises on two replicas, yields an error record
+    `{"sample": id, "error": text}`, its text beginning with GIVEN_UP. Raises what the
+    backend raises (UserError when no replica can be had).
     """
     return Pool(backend, iter(work), limits or PoolLimits()).run()
 
 
 def error_record(sample_id: str, error: str) -> Record:
     """A record that says why there is no result."""
-    return {"sample": sample_id, "error": error}
+    return {"sample": sample_id, "error": f"{GIVEN_UP}{error}"}

@@ -13,16 +13,16 @@ import ray
 from ray import cloudpickle
 from ray.util.placement_group import placement_group_table
 
+from cola_search.backend import Done, Event, Failed, Lost, Up, Worker
 from cola_search.cluster_settings import AUTO, ClusterSettings
 from cola_search.errors import UserError
 from cola_search.placement import Resources, describe, replica_resources, room, wanted_replicas
-from cola_search.pool import Done, Event, Failed, Lost, Up, Worker
 from cola_search.ray_session import ray_session
 from cola_search.slot import Slot
 
 log = logging.getLogger(__name__)
 
-# Replicas in a row that raised, or whose process died, while they loaded: with no other replica up the run ends.
+# Replicas in a row that raised, or whose process died, while they loaded: if nothing else is up or may be, the run ends.
 MAX_BAD_STARTS = {"error": 3, "died": 8}
 TEND_SECONDS = 1.0  # between two looks at the cluster while a replica is missing
 CALM_TEND_SECONDS = 5.0  # the same when all are up
@@ -110,7 +110,9 @@ class RayBackend:
             kind, value = reply
             if slot.replica is None:
                 events += self._started(slot, kind, value)
-            elif kind in ("records", "error"):
+                continue
+            self.bad_starts.clear()
+            if kind in ("records", "error"):
                 slot.failures = 0
                 events.append(Done(slot.replica, value) if kind == "records" else Failed(slot.replica, value))
             else:  # "broken", or the actor is gone: "died" (its own process) or "cut off" (its node, the network)
@@ -134,11 +136,17 @@ class RayBackend:
         self.bad_starts[kind] += 1
         if not self.up and kind == "refused" and not self.replicas_made:
             raise UserError(value)
-        if not self.up and self.bad_starts[kind] >= MAX_BAD_STARTS.get(kind, float("inf")):
+        if self.bad_starts[kind] >= MAX_BAD_STARTS.get(kind, float("inf")) and not self._hope():
             raise UserError(
                 f"cluster: {self.bad_starts[kind]} replicas in a row could not be started, the last: {value}"
             )
         return []
+
+    def _hope(self) -> bool:
+        """Whether a replica is up, or loads in a slot that did not fail again and again."""
+        return bool(self.up) or any(
+            slot.actor is not None and not slot.waiting and slot.failures < 2 for slot in self.slots
+        )
 
     # -- the cluster --------------------------------------------------------------------------------------------------
 
@@ -149,10 +157,10 @@ class RayBackend:
         missing = [slot for slot in self.slots if slot.replica is None]
         groups = placement_group_table() if missing else {}
         for slot in missing:
-            slot.see(groups, now)
             if slot.actor is None and now >= slot.start_at:
                 slot.start(self.need, self.settings.threads, self.factory_bytes, self.woken.put)
-            elif slot.loading_seconds(now) > self.settings.start_seconds:
+            slot.see(groups, now)
+            if slot.loading_seconds(now) > self.settings.start_seconds:
                 limit = f"{self.settings.start_seconds:g} s (cluster.start_seconds)"
                 self._started(slot, "error", f"not loaded within {limit}")
         self._tell(now)

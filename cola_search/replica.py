@@ -7,8 +7,8 @@ import sys
 import traceback
 from typing import Any
 
+from cola_search.backend import ReplicaBroken, Worker
 from cola_search.errors import UserError
-from cola_search.pool import ReplicaBroken, Worker
 
 log = logging.getLogger(__name__)
 

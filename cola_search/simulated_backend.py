@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from cola_search.pool import Done, Event, Lost, Up
+from cola_search.backend import Done, Event, Lost, Up
 
 # What comes of a call: (replica, sample ids) -> its event, or None if the replica hangs.
 Fate = Callable[[int, list[str]], Event | None]

@@ -18,7 +18,17 @@ from cola_search.replica import Answer, Replica
 log = logging.getLogger(__name__)
 
 MAX_BACKOFF_SECONDS = 60.0
-ReplicaActor = ray.remote(Replica)
+
+
+class ReplicaOnNode(Replica):
+    """A replica whose first answer, ("up", node id), tells where it lives."""
+
+    def start(self, factory: bytes) -> Answer:
+        kind, value = super().start(factory)
+        return (kind, ray.get_runtime_context().get_node_id()) if kind == "up" else (kind, value)
+
+
+ReplicaActor = ray.remote(ReplicaOnNode)
 
 
 class Slot:
@@ -32,6 +42,7 @@ class Slot:
         self.group: PlacementGroup | None = None
         self.actor: Any = None
         self.replica: int | None = None  # its number once it is up
+        self.node: str | None = None  # where it is up; the place may have moved on when the actor's end is heard of
         self.failures = 0  # in a row: deaths and bad starts since the last answer
         self.start_at = 0.0  # not before this time (backoff)
         self.placed_at: float | None = None  # when the place was first seen reserved
@@ -66,10 +77,13 @@ class Slot:
         if not (self.calls and self.calls[0].done()):
             return None
         try:
-            return self.calls.popleft().result()
+            kind, value = self.calls.popleft().result()
         except RayError as error:
             log.debug("a replica is gone: %s", error)
             return self._cause(error)
+        if kind == "up":
+            self.node = value
+        return kind, value
 
     def _cause(self, error: RayError) -> Answer:
         """The texts go into records: they name no process, node or address."""
@@ -95,7 +109,7 @@ class Slot:
         if self.actor is not None:
             with suppress(RayError, ValueError):
                 ray.kill(self.actor, no_restart=True)
-        self.actor, self.replica, self.placed_at = None, None, None
+        self.actor, self.replica, self.node, self.placed_at = None, None, None, None
         self.calls.clear()
 
     def _leave(self) -> None:
@@ -120,6 +134,8 @@ class Slot:
         return now - self.placed_at if self.placed_at is not None and self.replica is None else 0.0
 
     def _node_lives(self) -> bool:
-        table = placement_group_table(self.group) if self.group is not None else {}
-        homes = set(table.get("bundles_to_node_id", {}).values())
+        homes = {self.node}
+        if self.node is None:  # it was still loading
+            table = placement_group_table(self.group) if self.group is not None else {}
+            homes = set(table.get("bundles_to_node_id", {}).values())
         return any(node["Alive"] and node["NodeID"] in homes for node in ray.nodes())

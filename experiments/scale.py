@@ -24,9 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from cola_search.backend import Event
 from cola_search.cluster_settings import ClusterSettings, PoolLimits
 from cola_search.order import longest_first
-from cola_search.pool import Event, run_pool
+from cola_search.pool import run_pool
 from cola_search.ray_backend import RayBackend
 from cola_search.record_writer import RecordWriter
 from cola_search.records import Counts, Evaluated, Record

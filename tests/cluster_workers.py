@@ -6,8 +6,8 @@ import signal
 import time
 from typing import Any
 
+from cola_search.backend import ReplicaBroken
 from cola_search.errors import UserError
-from cola_search.pool import ReplicaBroken
 
 
 class TellingWorker:

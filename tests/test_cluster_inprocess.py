@@ -3,10 +3,11 @@
 import pytest
 from cluster_workers import TellingWorker, refuses
 
+from cola_search.backend import Record
 from cola_search.cluster import InProcessBackend, make_backend
 from cola_search.cluster_settings import ClusterSettings, PoolLimits
 from cola_search.errors import UserError
-from cola_search.pool import Record, run_pool
+from cola_search.pool import run_pool
 
 IDS = [f"s{i}" for i in range(5)]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from cola_search.backend import Done, Event, Failed, Lost, Record
 from cola_search.cluster_settings import PoolLimits
-from cola_search.pool import GIVEN_UP, MAX_LOSSES, Done, Event, Failed, Lost, Record, run_pool
+from cola_search.pool import GIVEN_UP, MAX_LOSSES, run_pool
 from cola_search.simulated_backend import Fate, SimulatedBackend, always_answers
 
 TEN = [f"s{i}" for i in range(10)]
@@ -135,6 +136,7 @@ def test_memory_does_not_grow_with_the_number_of_samples() -> None:
         tracemalloc.stop()
         return size
 
+    peak(100)  # what Python keeps from a first run is no growth
     assert peak(8_000) < 1.2 * peak(2_000)
 
 
@@ -148,7 +150,7 @@ def test_a_sample_that_kills_two_replicas_becomes_an_error_record_and_the_run_go
     fate = unless("s3", "die")
     records = list(run_pool(SimulatedBackend(2, one_second, fate), TEN))
     assert sorted(ids(records)) == TEN
-    assert errors(records) == {"s3": GIVEN_UP + "its process died"}
+    assert errors(records) == {"s3": GIVEN_UP + "its replica was lost every time: its process died"}
     assert fate.calls.count(["s3"]) == 2
 
 
@@ -209,7 +211,7 @@ def test_a_sample_that_takes_whole_nodes_down_is_given_up_in_the_end() -> None:
 
 def test_an_exception_becomes_an_error_record_and_the_replica_lives_on() -> None:
     backend = SimulatedBackend(1, one_second, unless("s3", "raise"))
-    assert errors(list(run_pool(backend, TEN))) == {"s3": "ValueError: bad"}
+    assert errors(list(run_pool(backend, TEN))) == {"s3": GIVEN_UP + "it raised twice: ValueError: bad"}
     assert backend.replicas_made == 1
 
 

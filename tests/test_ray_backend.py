@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cola_search import ray_backend
+from cola_search.backend import Lost, Up
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.errors import UserError
 from cola_search.placement import Resources
-from cola_search.pool import Lost, Up
 from cola_search.ray_backend import RayBackend
 
 CPU_NODE = {"CPU": 2.0}
@@ -43,6 +43,7 @@ class FakeSlot:
     def stop(self, now: float, keep_place: bool = True) -> None:
         self.actor = self.replica = self.placed_at = None
         self.start_at = now
+        self.failures += 1
 
     def release(self) -> None:
         self.released = True
@@ -202,6 +203,37 @@ def test_a_replica_that_refuses_to_start_does_not_end_a_run_that_works(cluster: 
         slots(backend)[0].say("up")
         slots(backend)[1].say("refused", "model=x: not on this node")
         assert cluster.later(backend, 0) == [Up(1)]
+
+
+def test_a_slot_that_always_fails_does_not_end_the_run_when_the_only_working_replica_is_killed(
+    cluster: Cluster,
+) -> None:
+    with cluster.backend(replicas=2) as backend:
+        good, bad = slots(backend)
+        good.say("up")
+        for _ in range(5):
+            bad.say("error", "OSError: disk on fire")
+            cluster.later(backend, 2)
+        good.say("died", "its process died")
+        assert cluster.later(backend, 1) == [Lost(1, "its process died")]
+        good.placed_at = cluster.time
+        for _ in range(5):
+            bad.say("error", "OSError: disk on fire")
+            assert cluster.later(backend, 2) == []
+        good.say("up")
+        assert cluster.later(backend, 0) == [Up(2)]
+
+
+def test_replicas_that_all_fail_to_start_end_the_run_when_none_is_left_to_try(cluster: Cluster) -> None:
+    with cluster.backend(replicas=4) as backend:
+        for slot in slots(backend):
+            slot.placed_at = cluster.time
+        for slot in slots(backend)[:3]:
+            slot.say("error", "OSError: disk on fire")
+        cluster.later(backend, 0)
+        slots(backend)[3].say("error", "OSError: disk on fire")
+        with pytest.raises(UserError, match="4 replicas in a row"):
+            cluster.later(backend, 0)
 
 
 def test_nodes_that_vanish_while_replicas_load_do_not_end_the_run(cluster: Cluster) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from cluster_workers import TellingWorker, breaks, refuses
 
-from cola_search.pool import ReplicaBroken, Worker
+from cola_search.backend import ReplicaBroken, Worker
 from cola_search.replica import Replica, answer, is_fatal, one_line
 
 

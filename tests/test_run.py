@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from cola_search.backend import ReplicaBroken
 from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
-from cola_search.pool import GIVEN_UP, ReplicaBroken
+from cola_search.pool import GIVEN_UP
 from cola_search.run import run
 
 

@@ -1,0 +1,78 @@
+"""The driver's loop when workers raise: whether the sample or the replica is at fault."""
+
+import heapq
+from collections import deque
+
+from cola_search.backend import Event, Failed, Record
+from cola_search.cluster_settings import PoolLimits
+from cola_search.pool import GIVEN_UP, MAX_RAISED, Pool, run_pool
+from cola_search.simulated_backend import SimulatedBackend, always_answers
+
+FULL = "OSError: [Errno 28] No space left on device"
+
+
+class SickBackend(SimulatedBackend):
+    """A simulation in which the replicas that `sick` names raise at once; the others take 10 s a sample."""
+
+    def __init__(self, replicas: int, sick: set[int], bad: str = "") -> None:
+        super().__init__(replicas, lambda sample_id: 10.0, self._fate, restart_seconds=60.0)
+        self.sick, self.bad = sick, bad
+        self.tried: list[tuple[int, list[str]]] = []
+
+    def _begin(self, replica: int, when: float) -> None:
+        heapq.heappush(self.agenda, (when + (0.05 if replica in self.sick else 10.0), replica, "end"))
+
+    def _fate(self, replica: int, sample_ids: list[str]) -> Event | None:
+        self.tried.append((replica, sample_ids))
+        raises = replica in self.sick or self.bad in sample_ids
+        return Failed(replica, FULL) if raises else always_answers(replica, sample_ids)
+
+
+def failed(records: list[Record]) -> dict[str, str]:
+    return {record["sample"]: record["error"] for record in records if record["error"]}
+
+
+def test_a_sick_replica_costs_no_sample_its_record_and_is_replaced() -> None:
+    backend = SickBackend(10, sick={3})
+    records = list(run_pool(backend, map(str, range(1000))))
+    assert len(records) == 1000 and not failed(records)
+    assert backend.replicas_made == 11
+    assert [replica for replica, _ in backend.tried].count(3) == MAX_RAISED
+
+
+def test_several_sick_replicas_do_not_condemn_each_other_s_samples() -> None:
+    backend = SickBackend(10, sick={3, 4, 5, 11, 12, 13})
+    records = list(run_pool(backend, map(str, range(1000)), PoolLimits(samples_per_call=3)))
+    assert len(records) == 1000 and not failed(records)
+
+
+def test_a_sample_that_raises_everywhere_is_tried_on_two_replicas_and_ends_as_one_error_record() -> None:
+    backend = SickBackend(4, sick=set(), bad="7")
+    records = list(run_pool(backend, map(str, range(100))))
+    assert len(records) == 100 and failed(records) == {"7": f"{GIVEN_UP}it raised twice: {FULL}"}
+    assert len({replica for replica, sample_ids in backend.tried if "7" in sample_ids}) == 2
+    assert backend.replicas_made == 4
+
+
+def test_a_single_sick_replica_is_replaced_and_the_samples_are_tried_on_the_next_one() -> None:
+    backend = SickBackend(1, sick={1})
+    records = list(run_pool(backend, map(str, range(20)), PoolLimits(calls_in_flight=MAX_RAISED)))
+    assert len(records) == 20 and not failed(records) and backend.replicas_made == 2
+
+
+def test_events_of_a_sick_replica_that_come_together_are_taken_in_before_it_is_replaced() -> None:
+    backend = SickBackend(2, sick={1})
+    wait, late = backend.wait, deque[Event]()
+
+    def in_lumps(seconds: float | None) -> list[Event]:
+        late.extend(wait(seconds))
+        if any(isinstance(event, Failed) for event in late) and len(late) < MAX_RAISED and backend.time < 1.0:
+            return []
+        events = list(late)
+        late.clear()
+        return events
+
+    backend.wait = in_lumps  # type: ignore[method-assign]
+    pool = Pool(backend, map(str, range(20)), PoolLimits(calls_in_flight=4))
+    assert sorted(record["sample"] for record in pool.run()) == sorted(map(str, range(20)))
+    assert not pool.raised and not pool.trouble
