@@ -53,7 +53,7 @@ class RowPool:
 class Node:
     """A chain prefix of one sample: its last layer, where its state is kept, and what still waits for it."""
 
-    __slots__ = ("children", "kv_rows", "layer", "parent", "rows", "todo", "used")
+    __slots__ = ("charged", "children", "kv_rows", "layer", "parent", "rows", "todo", "used")
 
     def __init__(self, layer: int, parent: "Node | None"):
         self.layer = layer
@@ -62,6 +62,7 @@ class Node:
         self.rows: np.ndarray | None = None  # pool rows [n] of the hidden state after this prefix
         self.kv_rows: np.ndarray | None = None  # pool rows [n] of the keys and values of the last layer of this prefix
         self.used = 0  # the last wave that touched it
+        self.charged = False  # its state would be kept by now if memory had no end
         self.todo: list[Node] = []  # children that the running wave still has to compute from it
 
     @property
@@ -95,7 +96,27 @@ class Prefixes:
         self.root = Node(-1, None)
         self.kept: dict[Node, None] = {}  # in order of arrival, so that what is dropped does not depend on addresses
         self.pinned: set[Node] = set()  # prefixes whose keys and values a generation under way needs
+        self.keys_only = 0  # pinned prefixes whose keys and values take rows, but whose state does not
         self.wave = 0
+
+    def charge(self, chains: list[tuple[int, ...]], *, watched: bool = False) -> int:
+        """Layers that these chains run where nothing is ever dropped: their cost, whatever memory this machine has.
+
+        The state at the end of a chain is not kept, unless the chain is watched or another one goes on from it.
+        """
+        new: set[Node] = set()
+        kept: set[Node] = set()
+        for chain in chains:
+            node = self.root
+            for layer in chain:
+                kept.add(node)
+                node = node.child(layer)
+                if not node.charged:
+                    new.add(node)
+            kept.update([node] if watched else [])
+        for node in kept:
+            node.charged = True
+        return len(new)
 
     def keep(self, nodes: list[Node]) -> np.ndarray:
         """Pool rows `[B * n]` for the states of the nodes, making room as needed."""
@@ -111,7 +132,7 @@ class Prefixes:
 
     def make_room(self, states: int) -> None:
         """Drops kept states until `states` more fit into the quota; states that are waited for stay."""
-        excess = len(self.kept) + states - self.quota // self.num_rows
+        excess = len(self.kept) + self.keys_only + states - self.quota // self.num_rows
         if excess <= 0:
             return
         spare = [node for node in self.kept if not node.todo and node is not self.root and node not in self.pinned]
@@ -122,6 +143,8 @@ class Prefixes:
     def take_kv(self, nodes: list[Node]) -> None:
         """Rows for the keys and values of prefixes whose state is not kept; `release` gives them back."""
         assert self.kv_pool is not None
+        self.make_room(len(nodes))
+        self.keys_only += len(nodes)
         for node in nodes:
             node.kv_rows = self.kv_pool.take(self.num_rows)
 
@@ -132,6 +155,7 @@ class Prefixes:
                 self.kv_pool.give_back(node.kv_rows)
                 node.kv_rows = None
         self.pinned.clear()
+        self.keys_only = 0
         self.make_room(0)
 
     def _drop(self, node: Node) -> None:
