@@ -22,6 +22,17 @@ from cola_search.model.stock import Encoded, Stock
 log = logging.getLogger(__name__)
 
 
+OF_THE_FAMILY = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    RuntimeError,
+    NotImplementedError,
+)  # what layers raise that are handed what they were not made for
+
+
 @dataclass(eq=False)
 class StockSession:
     """One sample of a model that runs one chain at a time."""
@@ -59,12 +70,14 @@ class Engine:
             reason = rides(executor, self.model.hf)
         except UserError:
             raise
-        except torch.OutOfMemoryError as error:  # says nothing of the family
-            raise UserError(
-                f"engine.memory={self.settings.memory} does not fit on {self.model.device} beside the model and whatever else "
-                "is there: give less, or have fewer replicas share the device."
-            ) from error
         except Exception as error:  # a family nobody tried may fail anywhere on the way
+            if out_of_memory(error):
+                raise UserError(
+                    f"engine.memory={self.settings.memory} does not fit on {self.model.device} beside the model and "
+                    "whatever else is there: give less, or have fewer replicas share the device."
+                ) from error
+            if not isinstance(error, OF_THE_FAMILY) or of_the_device(error):
+                raise
             reason = f"its layers do not take packed rows ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
         if reason is None:
             return Batched(anatomy, executor, self.stock)
@@ -112,6 +125,17 @@ class Engine:
         """One chain through stock transformers, each request from the first layer on."""
         session.layer_executions += len(chain) * len(session.encoded.contexts)
         return Answer(self.stock.responses(session.sample, chain))
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory was short, on the device or in the machine."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
+def of_the_device(error: Exception) -> bool:
+    """Whether CUDA or one of its libraries failed, which says nothing of the model."""
+    named = any(name in str(error) for name in ("CUDA error", "CUBLAS_STATUS", "cuDNN error", "CUDNN_STATUS"))
+    return named or type(error).__name__ == "AcceleratorError"
 
 
 def memory_bytes(text: str, device: torch.device) -> int:
