@@ -56,3 +56,10 @@ def test_a_device_that_fails_ends_the_start_and_is_not_taken_for_a_family_that_c
     monkeypatch.setattr(engine, "rides", failing(error))
     with pytest.raises(type(error), match=str(error)[:10]):
         Engine(tiny_model, EngineSettings(memory="50MB"), generates=False)
+
+
+def test_replicas_that_share_a_machine_share_what_is_free_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "free_memory", lambda device: 8_000_000)
+    cpu = torch.device("cpu")
+    assert engine.memory_bytes("0.5", cpu, sharing=4) == 1_000_000
+    assert engine.memory_bytes("2MB", cpu, sharing=4) == 2_000_000

@@ -1,7 +1,6 @@
 """From samples and chains to answers: shared and batched, or one chain at a time where a family cannot ride."""
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from cola_search.model.answers import Answer
 from cola_search.model.batched import Batched, BatchedSession
 from cola_search.model.engine_settings import EngineSettings, parse_memory
 from cola_search.model.executor import Executor
+from cola_search.model.free_memory import free_memory
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
 from cola_search.model.riding import rides
@@ -138,11 +138,7 @@ def of_the_device(error: Exception) -> bool:
     return named or type(error).__name__ == "AcceleratorError"
 
 
-def memory_bytes(text: str, device: torch.device) -> int:
-    """Bytes that `engine.memory` means here: as written, or a share of what is free on the device."""
+def memory_bytes(text: str, device: torch.device, sharing: int = 1) -> int:
+    """Bytes that `engine.memory` means here: as written, or a share of what is free where so many share the device."""
     wanted = parse_memory(text)
-    if isinstance(wanted, int):
-        return wanted
-    if device.type == "cuda":
-        return int(wanted * torch.cuda.mem_get_info(device)[0])
-    return int(wanted * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return wanted if isinstance(wanted, int) else int(wanted * free_memory(device) / sharing)
