@@ -10,6 +10,7 @@ The driver holds the lock of records.jsonl (RecordWriter) while it calls `claim`
 
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -36,12 +37,12 @@ _DISTRIBUTIONS = ("torch", "transformers", "tokenizers", "ray", "lm-eval", "nump
 def claim(folder: Path, settings: Mapping[str, Any], command: str) -> None:
     """Makes the folder this run's, or checks that it is: writes config.yaml and adds an entry to provenance.json.
 
-    Raises FolderRefused, naming the keys, if the folder holds a run with other settings. `samples` may grow, for the
-    records of the first so many stay what they are. Keys that cannot change a record (FREE_KEYS) may differ. A run that
-    failed before its first record does not hold the folder.
+    Raises FolderRefused, naming the keys, if the folder holds a run with other settings, or records without settings.
+    `samples` may grow, for the records of the first so many stay what they are. Keys that cannot change a record
+    (FREE_KEYS) may differ. A run that failed before its first record does not hold the folder.
     """
     path = folder / CONFIG
-    if path.exists() and _has_records(folder):
+    if _has_records(folder):
         _check_same(folder, _flat(_read_config(path)), _flat(settings))
     _replace(path, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
     entries = _entries(folder / PROVENANCE)
@@ -95,9 +96,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = type(error).__name__
+        reason = "there is none" if isinstance(error, FileNotFoundError) else type(error).__name__
         raise FolderRefused(f"run_dir: {path} cannot be read ({reason}): choose another run_dir") from error
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict) or not data:
+        raise FolderRefused(f"run_dir: {path} is empty: choose another run_dir")
+    return data
 
 
 def _entries(path: Path) -> list[Any]:
@@ -147,14 +150,25 @@ def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes the file in one step, so that it is whole or as it was."""
+    """Writes the file in one step and onto the disk, so that it is whole or as it was after any crash."""
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")
+        _sync(part)
         part.replace(path)
+        _sync(path.parent)
     except OSError as error:
         reason = error.strerror
         raise UserError(f"run_dir: cannot write {path} ({reason}): free some space, or take another run_dir") from error
+
+
+def _sync(path: Path) -> None:
+    """Waits until the file, or the names in the folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

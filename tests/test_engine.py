@@ -25,9 +25,41 @@ def test_a_family_that_cannot_ride_runs_one_chain_at_a_time_and_says_so(
     assert "runs one chain at a time" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
 def test_memory_that_does_not_suffice_is_refused_and_not_taken_for_a_family_that_cannot_ride(
-    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(engine, "rides", failing(torch.OutOfMemoryError("out of memory")))
+    monkeypatch.setattr(engine, "rides", failing(error))
     with pytest.raises(UserError, match=r"engine\.memory=50MB does not fit"):
         Engine(tiny_model, EngineSettings(memory="50MB"), generates=False)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+        OSError("disk on fire"),
+    ],
+)
+def test_a_device_that_fails_ends_the_start_and_is_not_taken_for_a_family_that_cannot_ride(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(engine, "rides", failing(error))
+    with pytest.raises(type(error), match=str(error)[:10]):
+        Engine(tiny_model, EngineSettings(memory="50MB"), generates=False)
+
+
+def test_replicas_that_share_a_machine_share_what_is_free_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "free_memory", lambda device: 8_000_000)
+    cpu = torch.device("cpu")
+    assert engine.memory_bytes("0.5", cpu, sharing=4) == 1_000_000
+    assert engine.memory_bytes("2MB", cpu, sharing=4) == 2_000_000

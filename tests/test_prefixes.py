@@ -79,6 +79,18 @@ def test_a_state_that_others_wait_for_is_not_dropped() -> None:
     assert waited.rows is not None
 
 
+def test_keys_and_values_of_the_end_of_a_chain_make_room_for_themselves() -> None:
+    prefixes = Prefixes(pool(6), quota=6, num_rows=2, kv_pool=pool(6))
+    prefixes.keep([prefixes.root, *chain_of(prefixes, 0, 1)])
+    prefixes.keep([prefixes.root.child(2)])  # all that the quota holds; the root has no keys and values
+    ends = [prefixes.root.child(layer) for layer in (3, 4)]
+    prefixes.pinned.update(ends)
+    prefixes.take_kv(ends)
+    assert all(end.kv_rows is not None for end in ends)
+    prefixes.release()
+    assert prefixes.kv_pool is not None and prefixes.kv_pool.used_rows == 2 * (len(prefixes.kept) - 1)
+
+
 def test_closing_gives_every_row_back() -> None:
     rows = pool()
     prefixes = Prefixes(rows, quota=12, num_rows=2)

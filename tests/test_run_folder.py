@@ -1,6 +1,7 @@
 """Whose folder it is: the config that must match, and what is kept of the command."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of a run with one record."""
+    claim(tmp_path, SETTINGS, "first")
     (tmp_path / "records.jsonl").write_text(record().to_line() + "\n")
     return tmp_path
 
@@ -40,28 +42,24 @@ def test_a_new_folder_gets_the_settings_and_what_made_it(tmp_path: Path) -> None
 
 
 def test_the_same_settings_go_on_and_leave_a_second_entry(folder: Path) -> None:
-    claim(folder, SETTINGS, "first")
     claim(folder, SETTINGS, "second")
     entries = json.loads((folder / "provenance.json").read_text())
     assert [entry["command"] for entry in entries] == ["first", "second"]
 
 
 def test_other_settings_are_refused_by_the_keys_that_differ(folder: Path) -> None:
-    claim(folder, SETTINGS, "")
     with pytest.raises(FolderRefused, match=r"search\.c \(0\.3 there, 0\.5 here\), seed \(0 there, 1 here\)"):
         claim(folder, SETTINGS | {"seed": 1, "search": {"c": 0.5}}, "")
     assert yaml.safe_load((folder / "config.yaml").read_text())["seed"] == 0
 
 
 def test_a_setting_that_only_one_of_them_knows_is_named(folder: Path) -> None:
-    claim(folder, SETTINGS, "")
     with pytest.raises(FolderRefused, match=r"search\.wave \(not set there, 8 here\)"):
         claim(folder, SETTINGS | {"search": {"c": 0.3, "wave": 8}}, "")
 
 
 @pytest.mark.parametrize("free", [{"cluster": {"replicas": 4}}, {"tracking": {"kind": "wandb"}}, {"run_dir": "moved"}])
 def test_what_cannot_change_a_record_may_differ(folder: Path, free: dict[str, Any]) -> None:
-    claim(folder, SETTINGS, "")
     claim(folder, SETTINGS | free, "")
 
 
@@ -69,7 +67,7 @@ def test_what_cannot_change_a_record_may_differ(folder: Path, free: dict[str, An
     ("before", "after", "allowed"), [(16, 32, True), (16, None, True), (16, 8, False), (None, 8, False)]
 )
 def test_samples_may_only_grow(folder: Path, before: int | None, after: int | None, allowed: bool) -> None:
-    claim(folder, SETTINGS | {"samples": before}, "")
+    (folder / "config.yaml").write_text(yaml.safe_dump(SETTINGS | {"samples": before}))
     if allowed:
         claim(folder, SETTINGS | {"samples": after}, "")
         return
@@ -81,6 +79,26 @@ def test_a_config_that_cannot_be_read_is_no_leave_to_overwrite_it(folder: Path) 
     (folder / "config.yaml").write_text("seed: [")
     with pytest.raises(FolderRefused, match="cannot be read"):
         claim(folder, SETTINGS, "")
+
+
+def test_records_without_their_settings_are_refused_in_a_short_sentence(folder: Path) -> None:
+    for text in (None, "", "[]"):
+        if text is None:
+            (folder / "config.yaml").unlink()
+        else:
+            (folder / "config.yaml").write_text(text)
+        with pytest.raises(FolderRefused, match=r"config\.yaml .*choose another run_dir") as refused:
+            claim(folder, SETTINGS, "")
+        assert len(str(refused.value)) < 80 + len(str(folder))
+        assert text is None or (folder / "config.yaml").read_text() == text
+
+
+def test_what_is_written_is_on_the_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    claim(tmp_path, SETTINGS, "")
+    parts = [str(tmp_path / name) for name in ("config.yaml.part", "provenance.json.part")]
+    assert synced == [parts[0], str(tmp_path), parts[1], str(tmp_path)]
 
 
 def test_a_run_that_failed_before_its_first_record_does_not_hold_the_folder(tmp_path: Path) -> None:

@@ -94,6 +94,22 @@ def test_the_reported_cost_is_what_the_engine_ran(tiny_model: LoadedModel) -> No
     assert scored.layer_executions == scorer.layer_executions == 4
 
 
+@pytest.mark.parametrize(("task", "tight"), [("arc_easy", "400kB"), ("arithmetic_short", "1500kB")])
+def test_what_chains_cost_does_not_depend_on_the_memory(tiny_model: LoadedModel, task: str, tight: str) -> None:
+    items = load_task(task, limit=1).bind(tiny_model)
+    rng = np.random.default_rng(0)
+    waves = [[Chain(rng.integers(0, 6, rng.integers(1, 7)).tolist()) for _ in range(8)] for _ in range(12)]
+    costs, run = {}, {}
+    for memory in ("50MB", tight):
+        scorer = ModelScorer(tiny_model, items, EngineSettings(memory=memory, mode="batched"))
+        costs[memory] = [scorer.score_many([(items[0], wave)])[0].layer_executions for wave in waves]
+        run[memory] = scorer._open([items[0]])[0].item.layer_executions
+    assert costs[tight] == costs["50MB"]
+    assert run[tight] > run["50MB"]  # states were dropped, and layers run again
+    if not scorer.engine.generates:
+        assert sum(costs["50MB"]) == run["50MB"]
+
+
 def test_a_decoy_shares_what_was_computed_for_its_sample(tiny_model: LoadedModel) -> None:
     items = load_task("arc_easy", limit=1)
     scorer = ModelScorer(tiny_model, items, EngineSettings(memory="50MB"))

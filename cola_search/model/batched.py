@@ -26,6 +26,8 @@ class BatchedSession:
 
     at, tokens: per scored token `[T]` the index into the item's reads after which it comes, and its id.
     starts: per request `[requests]` where its tokens begin in those.
+    layer_executions: what its chains cost, each layer over this sample's prompt: a state that was dropped for want of memory
+        is computed again at no charge, so that the cost is the same on every machine.
     """
 
     sample: Any
@@ -34,11 +36,7 @@ class BatchedSession:
     at: np.ndarray
     tokens: np.ndarray
     starts: np.ndarray
-
-    @property
-    def layer_executions(self) -> float:
-        """Layers run so far, each over this sample's prompt."""
-        return self.item.layer_executions
+    layer_executions: float = 0.0
 
 
 Work = list[tuple[BatchedSession, list[Chain]]]
@@ -80,6 +78,8 @@ class Batched:
         """The answers of every chain of every session, in order; the sessions share batches."""
         answers: list[list[Answer]] = [[] for _ in work]
         jobs = [(session.item, [tuple(chain) for chain in chains]) for session, chains in work]
+        for (session, _), (item, chains) in zip(work, jobs, strict=True):
+            session.layer_executions += item.prefixes.charge(chains, watched=item.watch is not None)
         new_tokens = max(session.encoded.max_new_tokens for session, _ in work)
         for part in self.executor.parts(jobs, new_tokens):
             here = [(work[slot][0], [Chain(chain) for chain in chains]) for slot, chains in part.items()]
@@ -134,7 +134,7 @@ class Batched:
         margins = np.concatenate([self._gold_margins(*one) for one in zip(work, final, strict=True)])
         answers = [Answer([watch[c].text(t)], float(margins[c]), float(leads[c])) for c, t in enumerate(tokens)]
         for c, session in enumerate(owners):
-            session.item.layer_executions += decoder.tokens_run[c] * len(chains[c]) / session.item.num_rows
+            session.layer_executions += decoder.tokens_run[c] * len(chains[c]) / session.item.num_rows
             session.item.prefixes.release()
         split = np.cumsum([0, *(len(some) for _, some in work)]).tolist()
         return [answers[a:b] for a, b in itertools.pairwise(split)]

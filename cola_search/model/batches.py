@@ -21,6 +21,7 @@ class Item:
     reads: rows `[R]` whose final state is wanted.
     masks: per layer the index into `seen` of what its rows may attend to.
     seen: bool tensors `[1, 1, n, n]`.
+    layer_executions: layers run so far over its rows, those run again because their state was dropped included.
     watch: told of every layer that is run, with the stream `[1, n, d]`; with one the last layer runs over all rows too.
     """
 

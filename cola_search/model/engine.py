@@ -1,7 +1,6 @@
 """From samples and chains to answers: shared and batched, or one chain at a time where a family cannot ride."""
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,24 @@ from cola_search.model.answers import Answer
 from cola_search.model.batched import Batched, BatchedSession
 from cola_search.model.engine_settings import EngineSettings, parse_memory
 from cola_search.model.executor import Executor
+from cola_search.model.free_memory import free_memory
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
 from cola_search.model.riding import rides
 from cola_search.model.stock import Encoded, Stock
 
 log = logging.getLogger(__name__)
+
+
+OF_THE_FAMILY = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    RuntimeError,
+    NotImplementedError,
+)  # what layers raise that are handed what they were not made for
 
 
 @dataclass(eq=False)
@@ -59,12 +70,14 @@ class Engine:
             reason = rides(executor, self.model.hf)
         except UserError:
             raise
-        except torch.OutOfMemoryError as error:  # says nothing of the family
-            raise UserError(
-                f"engine.memory={self.settings.memory} does not fit on {self.model.device} beside the model and whatever else "
-                "is there: give less, or have fewer replicas share the device."
-            ) from error
         except Exception as error:  # a family nobody tried may fail anywhere on the way
+            if out_of_memory(error):
+                raise UserError(
+                    f"engine.memory={self.settings.memory} does not fit on {self.model.device} beside the model and "
+                    "whatever else is there: give less, or have fewer replicas share the device."
+                ) from error
+            if not isinstance(error, OF_THE_FAMILY) or of_the_device(error):
+                raise
             reason = f"its layers do not take packed rows ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
         if reason is None:
             return Batched(anatomy, executor, self.stock)
@@ -117,11 +130,18 @@ class Engine:
         return Answer(responses)
 
 
-def memory_bytes(text: str, device: torch.device) -> int:
-    """Bytes that `engine.memory` means here: as written, or a share of what is free on the device."""
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory was short, on the device or in the machine."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
+def of_the_device(error: Exception) -> bool:
+    """Whether CUDA or one of its libraries failed, which says nothing of the model."""
+    named = any(name in str(error) for name in ("CUDA error", "CUBLAS_STATUS", "cuDNN error", "CUDNN_STATUS"))
+    return named or type(error).__name__ == "AcceleratorError"
+
+
+def memory_bytes(text: str, device: torch.device, sharing: int = 1) -> int:
+    """Bytes that `engine.memory` means here: as written, or a share of what is free where so many share the device."""
     wanted = parse_memory(text)
-    if isinstance(wanted, int):
-        return wanted
-    if device.type == "cuda":
-        return int(wanted * torch.cuda.mem_get_info(device)[0])
-    return int(wanted * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return wanted if isinstance(wanted, int) else int(wanted * free_memory(device) / sharing)

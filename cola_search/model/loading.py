@@ -1,6 +1,5 @@
 """Models from a name, the hub, a folder or a wheel: safetensors or GGUF, no remote code, quiet."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from cola_search import wheels
 from cola_search.errors import UserError
 from cola_search.model.config import ModelConfig, model_config, model_names, with_overrides
+from cola_search.model.digest import weights_digest
 from cola_search.model.gguf import converted_folder
 from cola_search.model.hub import HubUnavailable, hub_folder, refuse_unreadable
 from cola_search.model.surgery import find_layers, self_check
@@ -158,7 +158,7 @@ def _local(config: ModelConfig) -> _Checkpoint:
     weights = path if path.is_file() else _weights_in(path, config)
     if weights.is_file() and weights.suffix != ".gguf":
         raise UserError(f"{weights} is not a GGUF file; for safetensors give the folder that holds config.json.")
-    return _Checkpoint(weights, "local", _digest(weights))
+    return _Checkpoint(weights, "local", weights_digest(weights))
 
 
 def _weights_in(folder: Path, config: ModelConfig) -> Path:
@@ -174,16 +174,6 @@ def _weights_in(folder: Path, config: ModelConfig) -> Path:
             )
         return folder
     return next(folder / name for name in names if name.endswith(".gguf"))
-
-
-def _digest(weights: Path) -> str:
-    """Digest of names, sizes and small files' contents: notices another checkpoint without reading gigabytes."""
-    digest = hashlib.sha256()
-    for entry in sorted(weights.iterdir()) if weights.is_dir() else [weights]:
-        if entry.is_file():
-            digest.update(f"{entry.name}:{entry.stat().st_size}:".encode())
-            digest.update(entry.read_bytes() if entry.suffix == ".json" else str(entry.stat().st_mtime_ns).encode())
-    return digest.hexdigest()
 
 
 def _as_folder(checkpoint: _Checkpoint, dtype: torch.dtype) -> Path:

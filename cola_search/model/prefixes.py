@@ -53,7 +53,7 @@ class RowPool:
 class Node:
     """A chain prefix of one sample: its last layer, where its state is kept, and what still waits for it."""
 
-    __slots__ = ("children", "kv_rows", "layer", "parent", "rows", "todo", "used")
+    __slots__ = ("charged", "children", "kv_rows", "layer", "parent", "rows", "todo", "used")
 
     def __init__(self, layer: int, parent: "Node | None"):
         self.layer = layer
@@ -62,6 +62,7 @@ class Node:
         self.rows: np.ndarray | None = None  # pool rows [n] of the hidden state after this prefix
         self.kv_rows: np.ndarray | None = None  # pool rows [n] of the keys and values of the last layer of this prefix
         self.used = 0  # the last wave that touched it
+        self.charged = False  # its state would be kept by now if memory had no end
         self.todo: list[Node] = []  # children that the running wave still has to compute from it
 
     @property
@@ -97,6 +98,25 @@ class Prefixes:
         self.pinned: set[Node] = set()  # prefixes whose keys and values a generation under way needs
         self.kv_only: list[Node] = []  # of these the ones whose state is not kept
         self.wave = 0
+
+    def charge(self, chains: list[tuple[int, ...]], *, watched: bool = False) -> int:
+        """Layers that these chains run where nothing is ever dropped: their cost, whatever memory this machine has.
+
+        The state at the end of a chain is not kept, unless the chain is watched or another one goes on from it.
+        """
+        new: set[Node] = set()
+        kept: set[Node] = set()
+        for chain in chains:
+            node = self.root
+            for layer in chain:
+                kept.add(node)
+                node = node.child(layer)
+                if not node.charged:
+                    new.add(node)
+            kept.update([node] if watched else [])
+        for node in kept:
+            node.charged = True
+        return len(new)
 
     def keep(self, nodes: list[Node]) -> np.ndarray:
         """Pool rows `[B * n]` for the states of the nodes, making room as needed."""
