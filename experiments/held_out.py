@@ -1,9 +1,9 @@
 """Does a choice of chains without labels beat the base on held-out items at equal cost? A table a (model, task).
 
 Candidates come from searches on calibration items of the train split; every one of them, single edits and pairs of these
-race on the calibration items; menus and selectors are chosen there by cross-validation, and counted once on held-out items.
-Costs are layer executions; a menu's reads of the head beyond the base's one count as what they are worth in layers. Tables of
-option scores are kept below --cache, so that a changed selector needs no model run.
+race on the calibration items; menus and selectors are chosen there by cross-validation (judged by the items that no chain was
+found on), and counted once on held-out items. Costs are layer executions; a menu's reads of the head beyond the base's one count
+as what they are worth in layers. Tables of option scores are kept below --cache, so that a changed selector needs no model run.
 
     python experiments/held_out.py --models smollm2 qwen25_coder_05b --tasks arc_easy openbookqa --cache CACHE
     python experiments/held_out.py --tiny --cache CACHE --out tiny.jsonl     minutes on two CPU cores

@@ -194,6 +194,7 @@ def test_a_study_chooses_on_calibration_and_reports_every_arm(
     result = study(tiny_model, tmp_path).run(lines.append)
     json.dumps(result, allow_nan=False)
     assert result["items"] == {"calibration": 24, "held_out": 10}
+    assert result["cross_validated"] == {"items": 18, "unseen": True}
     assert result["head_cost"] > 0
     assert all(row["cost"] == 6 for row in result["rows"] if row["menu"] == "base")
     assert not any(row["chains"] for row in result["rows"] if row["menu"] == "exits" and row["budget"] == 6)
@@ -208,7 +209,30 @@ def test_a_study_chooses_on_calibration_and_reports_every_arm(
     console = Console(record=True, width=160)
     print_menu(result, "runs/x", console)
     text = console.export_text()
+    assert "cross-validated on 18 of them, on which no chain was found" in text
     assert "Calibration chooses" in text and "oracle" in text and text.rstrip().endswith("runs/x")
+
+
+def test_where_most_items_were_searched_all_are_cross_validated_on_and_that_is_told(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(menu_run, "SHARES", (1.0,))
+    few = study(tiny_model, tmp_path)
+    result = replace(few, objective=replace(few.objective, searches=13)).run(lambda line: None)
+    assert result["cross_validated"] == {"items": 24, "unseen": False}
+    console = Console(record=True, width=160)
+    print_menu(result, "runs/x", console)
+    assert "all 24, also those on which chains were found: optimistic" in console.export_text()
+
+
+def test_items_that_records_solved_judge_no_menu(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    made = study(tiny_model, tmp_path)
+    solved = made.items.selection[3]
+    path = tmp_path / "records.jsonl"
+    rows = [Evaluated("0-4", 1, 0.5, 5.0)]
+    path.write_text(replace(record(solved.id, chains=rows), question=solved.question).to_line() + "\n")
+    judges = replace(made, objective=replace(made.objective, records=str(path)))._judges()
+    assert judges.tolist() == [i for i in range(6, 24) if i != 12 + 3]
 
 
 def test_a_record_file_without_calibration_items_is_refused(tmp_path: Path) -> None:

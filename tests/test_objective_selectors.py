@@ -222,6 +222,16 @@ def test_cross_validation_judges_each_item_by_what_the_others_chose() -> None:
     assert seen > 0.5 > crossed.right.mean()
 
 
+def test_chains_that_were_found_on_some_items_are_judged_on_the_others() -> None:
+    """A chain that is right on the items that it was found on, and by chance elsewhere, does not look better than that."""
+    table = full_table(1, items=200)
+    noise = np.random.default_rng(5).integers(0, 3, 200)
+    golds = np.eye(3, dtype=bool)[np.where(np.arange(200) < 80, table.log_probs[:, 1].argmax(axis=1), noise)]
+    mined, arm = replace(table, golds=golds), Arm("chain", "chain", 5.0)
+    (all_items,), (unseen,) = (cross_validate(mined, [arm], 3, on=on) for on in (None, np.arange(80, 200)))
+    assert len(unseen.right) == 120 and all_items.right.mean() > 0.5 > unseen.right.mean()
+
+
 def test_the_choice_keeps_to_its_budget_and_leaves_the_controls_out() -> None:
     arms = [Arm("base", "chain", 4.0), Arm("cover", "vote", 4.0), Arm("cover", "vote", 8.0)]
     judged = [Judged(menu=[], right=np.arange(10) < n, cost=cost) for n, cost in ((9, 4.0), (5, 4.0), (8, 7.0))]

@@ -104,9 +104,17 @@ def apply_arm(arm: Arm, menu: Menu, calibration: OptionTable, items: OptionTable
     return Judged(menu=menu, right=right_of(items, choice.options), cost=float(choice.cost.mean()))
 
 
-def cross_validate(table: OptionTable, arms: Sequence[Arm], size: int, folds: int = 5, seed: int = 0) -> list[Judged]:
-    """Each arm on every calibration item, with menu and selector chosen on the other folds; its menu is then empty."""
-    fold = np.random.default_rng(seed).permutation(len(table)) % folds
+def cross_validate(
+    table: OptionTable, arms: Sequence[Arm], size: int, folds: int = 5, seed: int = 0, on: np.ndarray | None = None
+) -> list[Judged]:
+    """Each arm on calibration items, with menu and selector chosen on the other folds; the menu that it tells is empty.
+
+    on: the places of the items to judge by, best those that the table's chains were not found on (None: all); the others
+    are in no fold, so that every menu and selector may use them.
+    """
+    on = np.arange(len(table)) if on is None else on
+    fold = np.full(len(table), -1)
+    fold[on] = np.random.default_rng(seed).permutation(len(on)) % folds
     right = np.zeros((len(arms), len(table)), dtype=bool)
     cost = np.zeros((len(arms), folds))
     for f in range(folds):
@@ -115,7 +123,7 @@ def cross_validate(table: OptionTable, arms: Sequence[Arm], size: int, folds: in
         for a, arm in enumerate(arms):
             judged = apply_arm(arm, menus[arm.menu, arm.budget], train, test)
             right[a, fold == f], cost[a, f] = judged.right, judged.cost
-    return [Judged(menu=[], right=right[a], cost=float(cost[a].mean())) for a in range(len(arms))]
+    return [Judged(menu=[], right=right[a, on], cost=float(cost[a].mean())) for a in range(len(arms))]
 
 
 def choose_arm(arms: Sequence[Arm], judged: Sequence[Judged], budget: float, *, control: bool) -> Arm | None:

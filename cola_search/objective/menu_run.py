@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from cola_search.chain import Chain
@@ -68,7 +69,8 @@ class Study:
         say(
             f"{len(calibration.chains)} chains on {len(calibration)} calibration items; trying {len(arms)} arms on them"
         )
-        crossed = cross_validate(calibration, arms, objective.menu_size, seed=self.seed)
+        judges = self._judges()
+        crossed = cross_validate(calibration, arms, objective.menu_size, seed=self.seed, on=judges)
         menus = build_menus(calibration, arms, objective.menu_size)
         chains = list(dict.fromkeys([calibration.chains[0], *(chain for menu in menus.values() for chain in menu)]))
         say(f"scoring {len(chains)} chains on {len(self.items.held_out)} held-out items")
@@ -83,11 +85,27 @@ class Study:
         choice = choose_arm(arms, crossed, objective.budget * layers, control=False)
         return {
             **self._facts(calibration, held_out),
+            "cross_validated": {"items": len(judges), "unseen": len(judges) < len(calibration)},
             "rows": rows,
             "oracle": oracle,
             "layer_executions": round(scorer.layer_executions),
             "chosen": choice and self._chosen(choice, rows[arms.index(choice)], calibration),
         }
+
+    def _judges(self) -> np.ndarray:
+        """The places of the calibration items to cross-validate on: those that no chain was found on, if at least half.
+
+        Chains that were found on an item with its gold answer look better there than elsewhere; where most items were
+        searched or in the first heat, all judge, and the accuracy on calibration is optimistic.
+        """
+        objective, samples = self.objective, [*self.items.search, *self.items.selection]
+        found_on = {sample.id for sample in samples[: objective.first]}
+        if objective.records is None:
+            found_on |= {sample.id for sample in samples[: objective.searches]}
+        else:
+            found_on |= set().union(*recorded(Path(objective.records), samples).values())
+        unseen = [i for i, sample in enumerate(samples) if sample.id not in found_on]
+        return np.array(unseen if 2 * len(unseen) >= len(samples) else range(len(samples)), dtype=int)
 
     def _race(self, scorer: ModelScorer, say: Callable[[str], None]) -> OptionTable:
         objective, samples = self.objective, [*self.items.search, *self.items.selection]

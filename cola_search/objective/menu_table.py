@@ -21,8 +21,15 @@ def print_menu(result: Mapping[str, Any], folder: str, console: Console | None =
     console.print(
         Text(f"chosen on {items['calibration']} items ({result['calibration']}) out of {result['chains']} chains")
     )
+    console.print(Text(f"cross-validated on {_judged(result['cross_validated'])}"))
     console.print(Text(f"base on {base['of']} held-out items: {_points(base['rate'])}, cost {result['layers']}"))
     console.print(_table(result), Text(_LEGEND, style="dim"), Text(_conclusion(result)), Text(folder), sep="\n")
+
+
+def _judged(crossed: Mapping[str, Any]) -> str:
+    if crossed["unseen"]:
+        return f"{crossed['items']} of them, on which no chain was found"
+    return f"all {crossed['items']}, also those on which chains were found: optimistic for these"
 
 
 def _table(result: Mapping[str, Any]) -> Table:
