@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from record_fixture import record
 
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import NormRecorder, find_voids, judge_norms
 from cola_search.prior_tables import PriorTables
+from cola_search.records import Evaluated, FoundChain, Record
 from cola_search.scoring import ModelScorer
 from cola_search.tasks.load import load_task
 from cola_search.tasks.task import Task
@@ -90,3 +92,13 @@ def test_uniform_priors_score_nothing(tiny_model, task, scorer, settings):
     uniform = replace(settings, prior=replace(settings.prior, kind="uniform"))
     (prior,) = PriorTables(uniform, tiny_model).find([task[0]], scorer)
     assert prior.base is None and prior.voids is None and scorer.layer_executions == 0
+
+
+def test_a_prior_is_learnt_from_the_records_without_those_that_failed(tiny_model, settings, tmp_path):
+    path = tmp_path / "records.jsonl"
+    shorter = FoundChain(chain="0-4", length=5, correct=True, margin=0.5, verified=True)
+    good = record(num_layers=6, best=None, chains=[Evaluated("0-4", 1, 0.5, 5.0)], front=[])
+    lost = Record.failed("lost", "given up", task="arc_easy", model="smollm2", num_layers=0, seed=0)
+    learnt = replace(settings, prior=replace(settings.prior, kind="learnt", records=str(path), menu=1))
+    path.write_text(lost.to_line() + "\n" + replace(good, best=shorter).to_line() + "\n")
+    assert PriorTables(learnt, tiny_model).menu == [Chain.parse("0-4")]

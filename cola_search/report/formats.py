@@ -132,7 +132,8 @@ def write_drllm(records: Iterable[Record], path: Path) -> dict[str, int]:
     table: dict[str, list[Any]] = {name: [] for name in _DRLLM_LISTS}
     header: dict[str, Any] = {}
     for record in records:
-        header = header or {"model_name": record.model, "dataset": record.task, "num_layers": record.num_layers}
+        if not record.error or not header:  # a lost sample's record knows no layers
+            header = {"model_name": record.model, "dataset": record.task, "num_layers": record.num_layers}
         if (row := _drllm_row(record, counts)) is not None:
             for name, value in row.items():
                 table[name].append(value)
