@@ -108,7 +108,7 @@ def _polar_sample(record: Record, counts: Counter[str]) -> dict[str, Any]:
 def _write_stream(path: Path, key: str, rows: Iterable[dict[str, Any]], rest: Callable[[], dict[str, Any]]) -> None:
     """One JSON object: a long list under `key`, written item by item, then what `rest` says when the list is done."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{{{_json(key)}:[")
         for number, row in enumerate(rows):
             file.write((",\n" if number else "\n") + _json(row))
@@ -139,7 +139,7 @@ def write_drllm(records: Iterable[Record], path: Path) -> dict[str, int]:
                 table[name].append(value)
     data = {**header, "counts": dict(counts), **table}
     part = path.with_name(path.name + ".part")
-    part.write_text(_json(data) + "\n", encoding="utf-8")
+    part.write_text(_json(data) + "\n", encoding="utf-8", errors="backslashreplace")
     part.replace(path)
     return dict(counts)
 

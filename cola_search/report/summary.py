@@ -239,5 +239,9 @@ def _answer(record: Record, answer: int | str | None) -> str:
 def write_summary(path: Path, summary: Summary) -> None:
     """Writes summary.json in one step, so that a reader never sees half of it."""
     part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(asdict(summary), indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(
+        json.dumps(asdict(summary), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
     part.replace(path)
