@@ -60,21 +60,30 @@ class Pool:
 
     def _hand_out(self) -> bool:
         """Whether anything is left to do, after every replica with room got a call."""
-        self._hand_out_alone()
+        kept = self._hand_out_alone()
         for depth, replicas in enumerate(self.by_depth):
-            while replicas and (sample_ids := self._next_call(queued=depth > 0)):
-                self._send(next(iter(replicas)), sample_ids)
+            while (replica := next((each for each in replicas if each not in kept), None)) is not None:
+                if not (sample_ids := self._next_call(queued=depth > 0)):
+                    break
+                self._send(replica, sample_ids)
         return bool(self.running or self.alone or self.ahead or self._read(1))
 
-    def _hand_out_alone(self) -> None:
-        """Start samples that go alone on idle replicas."""
+    def _hand_out_alone(self) -> set[int]:
+        """Start samples that go alone on idle replicas; returns those that get no more calls, to be idle soon for the rest."""
+        kept: set[int] = set()
         waiting = list(self.alone)
-        for replica in list(self.by_depth[0]) if waiting else []:
-            sample_id = next((sample_id for sample_id in waiting if self._may_try(replica, sample_id)), None)
-            if sample_id is not None:
+        for depth, replicas in enumerate(self.by_depth):
+            for replica in list(replicas) if waiting else []:
+                sample_id = next((sample_id for sample_id in waiting if self._may_try(replica, sample_id)), None)
+                if sample_id is None:
+                    continue
                 waiting.remove(sample_id)
-                self.alone.remove(sample_id)
-                self._send(replica, [sample_id])
+                if depth:
+                    kept.add(replica)
+                else:
+                    self.alone.remove(sample_id)
+                    self._send(replica, [sample_id])
+        return kept
 
     def _may_try(self, replica: int, sample_id: str) -> bool:
         """Whether the sample may run on the replica: one that raised goes to another replica, a sound one if there is any."""

@@ -109,6 +109,8 @@ class PriorTables:
         best: list[Chain] = []
         solved: dict[Chain, set[str]] = defaultdict(set)
         for record in read_records(Path(str(settings.records))):
+            if record.error:  # it has nothing to teach, and where its replica was lost not even the layers are known
+                continue
             if record.num_layers != self.model.num_layers:
                 raise UserError(
                     f"prior.records={settings.records} is of a model with {record.num_layers} layers, this one has "

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,6 +12,8 @@ from typing import Self
 
 from cola_search.errors import UserError
 from cola_search.records import SCHEMA, Record, read_record, read_records, record_lines
+
+log = logging.getLogger(__name__)
 
 
 class FolderRefused(UserError):
@@ -28,7 +31,11 @@ class RecordWriter:
         self.path = path
         self._file = _open(path)
         try:
-            _lock(self._file, path)
+            if not _lock(self._file, path):
+                log.warning(
+                    "run_dir: %s is on a file system without locks: see to it that no other cola-search writes there",
+                    path.parent,
+                )
             if not os.path.samestat(os.fstat(self._file), path.stat()):
                 raise _taken(path)  # `drop` of another process put a new file there after this one was opened
             self.finished, self._end = _scan(path)
@@ -44,7 +51,7 @@ class RecordWriter:
         """
         if record.sample in self.finished:
             raise ValueError(f"sample {record.sample!r} is in {self.path} already")
-        line = record.to_line().encode() + b"\n"
+        line = record.to_line().encode(errors="backslashreplace") + b"\n"  # half a character as JSON escapes it
         try:
             _write(self._file, line)
             os.fsync(self._file)
@@ -100,14 +107,17 @@ def _open(path: Path) -> int:
         raise UserError(f"run_dir: cannot write {path} ({error.strerror}): choose another run_dir") from error
 
 
-def _lock(file: int, path: Path) -> None:
+def _lock(file: int, path: Path) -> bool:
+    """Whether the file system has locks. Raises FolderRefused if another process holds this one."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise _taken(path) from error
-    except OSError as error:  # a file system without locks; the user must see to it that there is one driver
+    except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
+        return False
+    return True
 
 
 def _taken(path: Path) -> FolderRefused:
@@ -149,6 +159,10 @@ def _scan(path: Path) -> tuple[set[str], int]:
     for end, data in record_lines(path):
         if data["schema"] > SCHEMA:
             read_record(path, data)
+        if data["sample"] in finished:
+            raise UserError(
+                f"{path}: sample {data['sample']!r} is there twice: remove one of its lines by hand to go on"
+            )
         finished.add(data["sample"])
         last = end
     return finished, last

@@ -88,6 +88,8 @@ class Slot:
     def _cause(self, error: RayError) -> Answer:
         """The texts go into records: they name no process, node or address."""
         own = isinstance(error, ActorDiedError) and not error.preempted and self._node_lives()
+        if own and getattr(error, "actor_init_failed", False):  # such as a package that is missing on its node
+            return "died", f"its process died: {str(error).strip().splitlines()[-1]}"
         if own or isinstance(error, OutOfMemoryError):
             return "died", "its process died"
         return "cut off", "its node or the connection was lost"

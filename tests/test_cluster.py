@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -153,6 +154,25 @@ def test_a_model_that_cannot_be_loaded_ends_the_run_with_its_own_sentence(cluste
 def test_replicas_that_never_come_up_end_the_run_with_the_reason(cluster: Cluster, factory: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         run(IDS, getattr(cluster_workers, factory), replicas=4, cpus_per_replica=0.5)
+
+
+class Uninstalled:
+    """Stands for the replica on a node that lacks a package."""
+
+    def __init__(self, threads: int) -> None:
+        raise ModuleNotFoundError("No module named 'cola_search'")
+
+    def start(self, factory: bytes) -> None:
+        """Never reached."""
+
+
+def test_a_broken_installation_on_a_node_is_told_with_its_own_error(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr("cola_search.slot.ReplicaActor", ray.remote(Uninstalled))
+    with pytest.raises(UserError, match=r"its process died: ModuleNotFoundError: No module named 'cola_search'$"):
+        run(IDS, replicas=4, cpus_per_replica=0.5)
 
 
 def test_a_cluster_is_joined_by_its_address_and_left_running(cluster: Cluster) -> None:

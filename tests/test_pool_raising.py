@@ -3,6 +3,8 @@
 import heapq
 from collections import deque
 
+import pytest
+
 from cola_search.backend import Event, Failed, Record
 from cola_search.cluster_settings import PoolLimits
 from cola_search.pool import GIVEN_UP, MAX_RAISED, Pool, run_pool
@@ -76,3 +78,19 @@ def test_events_of_a_sick_replica_that_come_together_are_taken_in_before_it_is_r
     pool = Pool(backend, map(str, range(20)), PoolLimits(calls_in_flight=4))
     assert sorted(record["sample"] for record in pool.run()) == sorted(map(str, range(20)))
     assert not pool.raised and not pool.trouble
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 10])
+def test_a_sample_that_goes_alone_is_tried_soon_and_not_at_the_end_of_the_run(replicas: int) -> None:
+    def fate(replica: int, sample_ids: list[str]) -> Event | None:
+        bad = len(sample_ids) > 1 and any(int(sample_id) % 50 == 0 for sample_id in sample_ids)
+        return Failed(replica, "ValueError: bad") if bad else always_answers(replica, sample_ids)
+
+    backend = SimulatedBackend(replicas, lambda sample_id: 1.0, fate)
+    pool = Pool(backend, map(str, range(5000)), PoolLimits(samples_per_call=8))
+    order, longest = [], 0
+    for record in pool.run():
+        order.append(record["sample"])
+        longest = max(longest, len(pool.alone))
+    assert order.index("0") < 50 * replicas and longest < 20 * replicas
+    assert len(order) == len(set(order)) == 5000

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from record_fixture import record
 from report_fixture import make_record, write_run
 
 from cola_search.chain import Chain
@@ -13,6 +14,7 @@ from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import NormRecorder, find_voids, judge_norms
 from cola_search.prior_tables import PriorTables, check_apart
+from cola_search.records import Evaluated, FoundChain, Record
 from cola_search.scoring import ModelScorer
 from cola_search.tasks.load import load_task
 from cola_search.tasks.task import Task
@@ -102,3 +104,13 @@ def test_a_prior_learnt_from_reported_items_is_refused(tmp_path: Path) -> None:
     check_apart(learnt, [("0", "an item of another split"), ("2", question)])
     with pytest.raises(UserError, match=r"prior\.records=.* holds 1 of the items that this run reports on"):
         check_apart(learnt, [("0", question), ("2", question)])
+
+
+def test_a_prior_is_learnt_from_the_records_without_those_that_failed(tiny_model, settings, tmp_path):
+    path = tmp_path / "records.jsonl"
+    shorter = FoundChain(chain="0-4", length=5, correct=True, margin=0.5, verified=True)
+    good = record(num_layers=6, best=None, chains=[Evaluated("0-4", 1, 0.5, 5.0)], front=[])
+    lost = Record.failed("lost", "given up", task="arc_easy", model="smollm2", num_layers=0, seed=0)
+    learnt = replace(settings, prior=replace(settings.prior, kind="learnt", records=str(path), menu=1))
+    path.write_text(lost.to_line() + "\n" + replace(good, best=shorter).to_line() + "\n")
+    assert PriorTables(learnt, tiny_model).menu == [Chain.parse("0-4")]

@@ -1,5 +1,6 @@
 """The writer: durable lines, resume, repair, the lock, a full disk."""
 
+import errno
 import os
 import resource
 import signal
@@ -188,6 +189,38 @@ def test_a_full_disk_is_told_and_leaves_the_records_whole(tmp_path: Path) -> Non
         assert samples(path) == ["a"] and path.read_bytes().endswith(b"\n")
         writer.append(record("b"))
     assert samples(path) == ["a", "b"]
+
+
+def test_half_a_character_is_written_so_that_it_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path) as writer:
+        writer.append(record("a\udcff", question="日本 \\ud800 \ud83d", error="no such file: \udcff"))
+    with RecordWriter(path) as writer:
+        assert writer.finished == {"a\udcff"}
+    (kept,) = read_records(path)
+    assert (kept.question, kept.error) == ("日本 \\ud800 \ud83d", "no such file: \udcff")
+    assert "日本" in path.read_text()
+
+
+def test_a_file_that_holds_a_sample_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text(2 * (record("a").to_line() + "\n"))
+    with pytest.raises(UserError, match="sample 'a' is there twice: remove one"):
+        RecordWriter(path)
+
+
+def test_a_file_system_without_locks_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(record_writer.fcntl, "flock", no_locks)
+    with RecordWriter(tmp_path / "records.jsonl") as writer:
+        writer.append(record("a", error="lost"))
+        writer.drop(lambda kept: kept.error == "lost")
+    (line,) = caplog.messages
+    assert "without locks" in line and str(tmp_path) in line
 
 
 def test_a_file_of_a_newer_schema_is_not_added_to(tmp_path: Path) -> None:

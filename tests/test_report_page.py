@@ -5,14 +5,18 @@ import gzip
 import hashlib
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from record_fixture import record
 from report_fixture import HOSTILE, make_record, synthetic_records, write_run
 
 from cola_search.errors import UserError
+from cola_search.record_writer import RecordWriter
 from cola_search.report.page import CHUNK, LIBRARIES, SCRIPTS, pack, script_json, write_report
+from cola_search.report.summary import summarize, write_summary
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,16 @@ def test_the_page_has_only_the_scripts_that_it_should_have(page):
 def test_braces_in_a_question_are_not_taken_for_a_place_in_the_template():
     assert "{{data}}" in HOSTILE
     assert unpack(f'id="x">{pack([HOSTILE])}<', "x") == [HOSTILE]
+
+
+def test_half_a_character_in_a_question_does_not_stop_the_summary_or_the_page(tmp_path: Path):
+    half = record("s0", question="half \udcff")
+    with RecordWriter(tmp_path / "records.jsonl") as writer:
+        writer.append(half)
+    write_summary(
+        tmp_path / "summary.json", summarize([replace(half, best=None), record("s1", best=8, question="\ud83d")])
+    )
+    assert write_report(tmp_path).stat().st_size > 0
 
 
 def test_the_title_is_escaped(tmp_path: Path):

@@ -25,6 +25,12 @@ def counts(rate: object) -> tuple[int, int]:
     return rate.count, rate.of  # type: ignore[attr-defined]
 
 
+def test_the_number_of_layers_is_that_of_the_first_scored_record() -> None:
+    lost = Record.failed("lost", "given up", task="arc_easy", model="smollm2", num_layers=0, seed=0)
+    assert summarize([lost, *four()]).num_layers == NUM_LAYERS
+    assert summarize([lost]).num_layers == 0
+
+
 def test_rates_are_of_the_samples_that_they_can_apply_to() -> None:
     summary = summarize(four())
     assert counts(summary.base_accuracy) == (2, 4)

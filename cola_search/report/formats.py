@@ -108,7 +108,7 @@ def _polar_sample(record: Record, counts: Counter[str]) -> dict[str, Any]:
 def _write_stream(path: Path, key: str, rows: Iterable[dict[str, Any]], rest: Callable[[], dict[str, Any]]) -> None:
     """One JSON object: a long list under `key`, written item by item, then what `rest` says when the list is done."""
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{{{_json(key)}:[")
         for number, row in enumerate(rows):
             file.write((",\n" if number else "\n") + _json(row))
@@ -132,13 +132,14 @@ def write_drllm(records: Iterable[Record], path: Path) -> dict[str, int]:
     table: dict[str, list[Any]] = {name: [] for name in _DRLLM_LISTS}
     header: dict[str, Any] = {}
     for record in records:
-        header = header or {"model_name": record.model, "dataset": record.task, "num_layers": record.num_layers}
+        if not record.error or not header:  # a lost sample's record knows no layers
+            header = {"model_name": record.model, "dataset": record.task, "num_layers": record.num_layers}
         if (row := _drllm_row(record, counts)) is not None:
             for name, value in row.items():
                 table[name].append(value)
     data = {**header, "counts": dict(counts), **table}
     part = path.with_name(path.name + ".part")
-    part.write_text(_json(data) + "\n", encoding="utf-8")
+    part.write_text(_json(data) + "\n", encoding="utf-8", errors="backslashreplace")
     part.replace(path)
     return dict(counts)
 

@@ -155,7 +155,7 @@ def _short(value: float | None) -> float | None:
 def pack(value: Any) -> str:
     """The value as base64 of gzipped JSON: small, and without a character that HTML could misread."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(errors="backslashreplace"), compresslevel=9, mtime=0)).decode()
 
 
 def render(kind: str, title: str, data: Mapping[str, Any], blocks: Mapping[str, str]) -> str:
@@ -186,6 +186,6 @@ def _asset(name: str) -> str:
 def write_page(path: Path, page: str) -> Path:
     """Writes the page in one step, so that a browser never loads half of it."""
     part = path.with_suffix(".html.part")
-    part.write_text(page, encoding="utf-8")
+    part.write_text(page, encoding="utf-8", errors="backslashreplace")
     part.replace(path)
     return path

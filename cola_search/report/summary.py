@@ -120,7 +120,8 @@ class SummaryBuilder:
 
     def add(self, record: Record) -> None:
         """Counts one record and keeps its chain if it is among the most telling ones."""
-        self._first = self._first or record
+        if self._first is None or (self._first.error and not record.error):  # a lost sample's record knows no layers
+            self._first = record
         self.tally.add(record)
         right = base_right(record)
         if right is None or record.best is None or (right and record.best.length >= record.num_layers):
@@ -248,5 +249,9 @@ def _answer(record: Record, answer: int | str | None) -> str:
 def write_summary(path: Path, summary: Summary) -> None:
     """Writes summary.json in one step, so that a reader never sees half of it."""
     part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(asdict(summary), indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_text(
+        json.dumps(asdict(summary), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
+        encoding="utf-8",
+        errors="backslashreplace",
+    )
     part.replace(path)
