@@ -1,5 +1,6 @@
 """Where a task's definition is found."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,17 @@ def test_a_name_like_nothing_says_where_to_look() -> None:
         definitions.find("qqqqzzzz")
 
 
-@pytest.mark.parametrize("name", ["minerva_math", "minerva_math_algebra", "putnam_axiom", "score_robustness"])
+@pytest.mark.parametrize("name", ["putnam_axio", "minerva_mat", "humanevall", "noreval", "hendrycks_math_algebr"])
+def test_a_task_that_would_be_refused_is_not_suggested(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        definitions.find(name)
+    for other in re.findall(r"\w+(?=[,?])", str(caught.value).partition("did you mean")[2]):
+        assert not definitions.runs_code(definitions.find(other)[0])
+
+
+@pytest.mark.parametrize(
+    "name", ["minerva_math", "minerva_math500", "minerva_math_algebra", "putnam_axiom", "score_robustness"]
+)
 def test_tasks_that_clash_with_hydra_are_refused_with_ours_instead(name: str) -> None:
     with pytest.raises(UserError, match=r"antlr 4.11.*math_level_1"):
         definitions.find(name)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from cola_search import wheels
 from cola_search.tasks import offline, protocol_data
+from cola_search.tasks.definitions import find
 
 
 @pytest.fixture
@@ -102,9 +104,25 @@ COUNTS = {  # path, name, split -> items: the official sizes
     ("ai2/medqa_en", None, "test"): 1273,
     ("openai/gsm8k", "main", "test"): 1319,
     ("openai/gsm8k", "main", "train"): 8,
-    ("HuggingFaceH4/MATH-500", None, "test"): 500,
+    ("HuggingFaceH4/MATH-500", "default", "test"): 500,
     ("ai2/basic_skills", "arithmetic", "validation"): 1047,
 }
+
+
+READERS = (  # a task for every data set but Ai2's own, which only our protocols read
+    "arc_easy", "arc_challenge", "openbookqa", "sciq", "boolq", "void_boolq", "commonsense_qa", "piqa", "hellaswag",
+    "winogrande", "social_iqa", "medmcqa", "gsm8k", "hendrycks_math500", "void_mmlu",
+    "hendrycks_math_algebra", "hendrycks_math_counting_and_prob", "hendrycks_math_geometry",
+    "hendrycks_math_intermediate_algebra", "hendrycks_math_num_theory", "hendrycks_math_prealgebra",
+    "hendrycks_math_precalc",
+    *(f"mmlu_{subject}" for subject in offline.MMLU_SUBJECTS),
+)  # fmt: skip
+
+
+def test_every_data_set_is_served_under_the_name_that_a_task_asks_for() -> None:
+    definitions = [load_yaml(find(name)[0].yaml_path, resolve_func=False) for name in READERS]
+    asked = {(definition["dataset_path"], definition.get("dataset_name")) for definition in definitions}
+    assert {key for key in offline._catalogue() if not key[0].startswith("ai2/")} == asked
 
 
 @pytest.mark.parametrize("key", COUNTS, ids=lambda key: "-".join(map(str, key)))

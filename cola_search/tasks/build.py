@@ -13,12 +13,11 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.api.task import Task as LmEvalTask
 from lm_eval.tasks._factory import TaskFactory
 from lm_eval.tasks._index import Entry
-from lm_eval.tasks._yaml_loader import load_yaml
 
 from cola_search.errors import UserError
 from cola_search.tasks import hub, offline
 from cola_search.tasks.config import TaskConfig
-from cola_search.tasks.definitions import find, protocols
+from cola_search.tasks.definitions import find, protocols, runs_code
 
 LmEvalConfig = dict[str, Any]
 
@@ -52,7 +51,8 @@ class _Builder(TaskFactory):
         self.notes: list[str] = []
 
     def _build_task(self, entry: Entry, overrides: LmEvalConfig | None) -> LmEvalTask:
-        _refuse_unsafe_code(entry)
+        if runs_code(entry):  # before its own code is imported, which may ask the hub for the grader
+            raise UserError(f"task.name={entry.name} runs code that the model wrote, which is not done here.")
         definition = self._load_full_config(entry, overrides)
         if "class" in definition:
             return self._from_hub(entry.name, None, lambda: super(_Builder, self)._build_task(entry, overrides))
@@ -78,7 +78,14 @@ class _Builder(TaskFactory):
         if served.note and served.note not in self.notes and definition["num_fewshot"]:
             self.notes.append(served.note)
         data = datasets.DatasetDict({split: offline.split_of(path, name, split) for split in needed})
-        return ConfigurableTask(config={**definition, "custom_dataset": lambda **_: data})
+        try:
+            return ConfigurableTask(config={**definition, "custom_dataset": lambda **_: data})
+        except LookupError as error:  # lm-eval tries the definition on the first item
+            split = definition["test_split"]
+            raise UserError(
+                f"task.split={split}: {entry.name} has an item without a right answer ({error!r}); choose a split with "
+                "answers."
+            ) from error
 
     def _served(self, task: str, definition: LmEvalConfig) -> offline.Served | None:
         """The data set of the wheels to read, None to ask the hub; raises UserError where neither may be."""
@@ -149,15 +156,11 @@ class _Builder(TaskFactory):
         except (ImportError, AssertionError):
             raise
         except KeyError as error:
-            raise UserError(f"task.split={self.config.split}: the data set of {task} has no split {error}.") from error
+            raise UserError(
+                f"task.split={self.config.split}: the data set of {task} has no split {error}, or no answers."
+            ) from error
         except Exception as error:  # datasets raises whatever its loaders raise
             raise UserError(hub.failure(task, path, error)) from error
-
-
-def _refuse_unsafe_code(entry: Entry) -> None:
-    """Before the definition's own code is imported, which may ask for the grader that would run the model's code."""
-    if entry.yaml_path is not None and load_yaml(entry.yaml_path, resolve_func=False).get("unsafe_code"):
-        raise UserError(f"task.name={entry.name} runs code that the model wrote, which is not done here.")
 
 
 def _check_shots(task: ConfigurableTask) -> None:

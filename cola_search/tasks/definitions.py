@@ -9,6 +9,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,7 @@ def find(name: str) -> tuple[Entry, Index]:
         return guessed, {name: guessed}
     index = lm_eval_index()
     if name not in index:
-        raise UserError(f"task.name={name} is not a task of lm-eval or ours; {_near(name, list(ours), list(index))}")
+        raise UserError(f"task.name={name} is not a task of lm-eval or ours; {_near(name, list(ours), index)}")
     return index[name], index
 
 
@@ -62,6 +63,13 @@ def lm_eval_index() -> Index:
     return {entry.name: entry for entry in entries}
 
 
+def runs_code(entry: Entry) -> bool:
+    """Whether the grader of a task runs code that the model wrote."""
+    if entry.yaml_path is None:
+        return False
+    return bool(load_yaml(entry.yaml_path, resolve_func=False).get("unsafe_code"))
+
+
 def lm_eval_folder() -> Path:
     """The folder of lm-eval's task definitions."""
     spec = importlib.util.find_spec("lm_eval.tasks")
@@ -82,19 +90,24 @@ def _by_file_name(name: str) -> Entry | None:
 
 def _refuse_antlr_clash(name: str) -> None:
     """lm-eval's LaTeX graders assert antlr 4.11 at import, and Hydra 1.3 pins 4.9."""
-    for family in ("minerva_math", "putnam_axiom", "score"):
-        if name == family or name.startswith(f"{family}_"):
-            raise UserError(
-                f"task.name={name} needs antlr 4.11, which cannot be installed beside Hydra 1.3; "
-                "use ours with math-verify: math_level_1 to math_level_5."
-            )
+    if _clashes(name):
+        raise UserError(
+            f"task.name={name} needs antlr 4.11, which cannot be installed beside Hydra 1.3; "
+            "use ours with math-verify: math_level_1 to math_level_5."
+        )
 
 
-def _near(name: str, ours: list[str], theirs: list[str]) -> str:
+def _clashes(name: str) -> bool:
+    return re.match(r"(minerva_math|putnam_axiom|score)(_|\d|$)", name) is not None
+
+
+def _near(name: str, ours: list[str], index: Index) -> str:
     """What else the user may have meant: names that go on from this one, ours first, then names spelt much like it."""
+    theirs = [other for other in index if not _clashes(other)]
     longer = [other for known in (ours, theirs) for other in sorted(known, key=len) if other.startswith(name)]
-    near = list(dict.fromkeys([*longer[:2], *difflib.get_close_matches(name, [*ours, *theirs], n=4)]))
-    return f"did you mean {', '.join(near)}?" if near else "`lm_eval ls tasks` lists lm-eval's."
+    near = dict.fromkeys([*longer[:2], *difflib.get_close_matches(name, [*ours, *theirs], n=4)])
+    fit = [other for other in near if other in ours or not runs_code(index[other])]
+    return f"did you mean {', '.join(fit)}?" if fit else "`lm_eval ls tasks` lists lm-eval's."
 
 
 def _packed(entry: Entry, folder: Path) -> dict[str, Any]:
