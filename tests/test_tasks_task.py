@@ -71,6 +71,36 @@ def test_an_empty_task_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_task("arc_easy")
 
 
+PIQA = {"goal": "g", "sol1": "x", "sol2": "y"}
+COPA = {"premise": "It rained.", "choice1": "Ah.", "choice2": "Oh.", "question": "effect", "idx": 0}
+WINOGRANDE = {"sentence": "The _ ran.", "option1": "dog", "option2": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "subset", "row"),
+    [
+        ("piqa", "baber/piqa", None, {**PIQA, "label": -1}),
+        ("copa", "aps/super_glue", "copa", {**COPA, "label": -1}),  # whose gold would be the second option
+        ("piqa", "baber/piqa", None, {**PIQA, "label": 2}),
+        ("winogrande", "allenai/winogrande", "winogrande_xl", {**WINOGRANDE, "answer": ""}),
+    ],
+)
+def test_a_split_whose_answers_are_held_back_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, path: str, subset: str | None, row: dict[str, Any]
+) -> None:
+    serve(monkeypatch, path, subset, test=[row, row])
+    with pytest.raises(UserError, match=rf"task.split=test: {name} has an item without a right answer.*with answers"):
+        load_task(name, split="test")
+
+
+def test_an_unlabelled_item_further_on_is_refused_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, "baber/piqa", None, validation=[{**PIQA, "label": 1}, {**PIQA, "label": -1}])
+    task = load_task("piqa")
+    assert task[0].gold == 1
+    with pytest.raises(UserError, match=r"task.split=validation"):
+        task[1]
+
+
 def test_a_group_takes_its_members_in_turn() -> None:
     task = load_task("hendrycks_math", limit=9)
     subjects = [id_.split("/")[0] for id_ in task.ids]

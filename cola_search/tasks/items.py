@@ -10,7 +10,10 @@ from cola_search.tasks import metric
 from cola_search.tasks.config import TaskConfig
 
 Doc = dict[str, Any]
+Answer = tuple[list[str] | None, list[int | str]]
 _QUESTION_KEYS = ("question", "problem", "Question", "question_stem", "query", "goal", "sentence", "input")
+_LABEL_KEYS = ("label", "cop")  # below zero where the answers are held back; "answer" may be any number
+_LABELLED = "choose a split with answers"
 _KINDS = {"multiple_choice": "loglikelihood", "loglikelihood": "loglikelihood", "generate_until": "generate_until"}
 
 
@@ -52,8 +55,29 @@ def own_ids(docs: Sequence[Doc]) -> list[str] | None:
     return ids if len(set(ids)) == len(ids) and all(ids) else None
 
 
-def answer(part: Any, doc: Doc) -> tuple[list[str] | None, list[int | str]]:
-    """The options (None if there are none) and the right answers: indices of options, or one text."""
+def answer(part: Any, doc: Doc) -> Answer:
+    """The options (None if there are none) and the right answers: indices of options (-1: none of them), or one text.
+
+    Raises UserError where the definition can make nothing of the item's label, as of an empty one.
+    """
+    try:
+        return _answer(part, doc)
+    except Exception as error:  # a definition's own code
+        raise UserError(f"{_split(part)} has an item without a right answer ({error!r}); {_LABELLED}.") from error
+
+
+def refuse_unlabelled(part: Any, doc: Doc, known: Answer) -> None:
+    """Raise UserError for an item with options and no right one, as splits have them whose answers are held back."""
+    choices, golds = known
+    if choices is None:
+        return
+    label = next((doc[key] for key in _LABEL_KEYS if key in doc), None)
+    if label in (-1, "-1", "") or not all(0 <= gold < len(choices) for gold in golds if isinstance(gold, int)):
+        told = "" if label is None else f" (label {label})"
+        raise UserError(f"{_split(part)} has an item without a right answer{told}; {_LABELLED}.")
+
+
+def _answer(part: Any, doc: Doc) -> Answer:
     if part.OUTPUT_TYPE == "loglikelihood":
         return None, [str(part.doc_to_target(doc))]
     if not isinstance(part, ConfigurableTask) or part.config.doc_to_choice is None:
@@ -62,7 +86,11 @@ def answer(part: Any, doc: Doc) -> tuple[list[str] | None, list[int | str]]:
     choices = [str(choice) for choice in part.doc_to_choice(doc)]
     target = part.doc_to_text(doc) if part.multiple_input else part.doc_to_target(doc)
     targets = target if isinstance(target, list) else [target]
-    return choices, [t if isinstance(t, int) else choices.index(t) for t in targets]
+    return choices, [t if isinstance(t, int) else choices.index(t) if t in choices else -1 for t in targets]
+
+
+def _split(part: Any) -> str:
+    return f"task.split={getattr(part.config, 'test_split', None)}: {part.config.task}"
 
 
 def question(part: Any, doc: Doc) -> str:

@@ -46,8 +46,10 @@ class Task(Sequence[Sample]):
         self._chat_on, self._chat = self._choose_chat(chat)
         self._requests: list[dict[int, list[Instance]]] = [{} for _ in self.parts]
         self._samples: dict[int, Sample] = {}
-        self._answers: dict[tuple[int, int], tuple[list[str] | None, list[int | str]]] = {}
+        self._answers: dict[tuple[int, int], items.Answer] = {}
         self._making = threading.RLock()
+        for p, i in self._places[: len(self.parts)]:
+            items.refuse_unlabelled(self.parts[p], self._docs[p][i], self._answer(p, i))
         for part in self.parts:
             part.set_fewshot_seed(config.fewshot_seed)
 
@@ -142,6 +144,7 @@ class Task(Sequence[Sample]):
         p, i = self._places[position]
         doc = self._docs[p][i]
         choices, golds = self._answer(p, i)
+        items.refuse_unlabelled(self.parts[p], doc, (choices, golds))
         numbered = tuple(gold for gold in golds if isinstance(gold, int))
         question = items.question(self.parts[p], doc)
         gold = golds[0] if golds else None
@@ -180,7 +183,7 @@ class Task(Sequence[Sample]):
             )
         return made if isinstance(made, list) else [made]
 
-    def _answer(self, p: int, i: int) -> tuple[list[str] | None, list[int | str]]:
+    def _answer(self, p: int, i: int) -> items.Answer:
         """The options and right answers of an item (kept: lm-eval compiles its templates anew each time, 1 ms)."""
         if (p, i) not in self._answers:
             self._answers[p, i] = items.answer(self.parts[p], self._docs[p][i])
