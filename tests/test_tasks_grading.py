@@ -54,11 +54,39 @@ def test_the_last_box_counts_where_the_answer_reasons() -> None:
         ("A plant makes food", ""),
         ("The correct answer is (E)", "E"),
         ("Both are wrong", ""),
+        ("The answer is not A, it is B", "B"),
+        ("It isn't option (C) but D", "D"),
+        ("25°C so B", "B"),
         ("", ""),
     ],
 )
 def test_the_letter_of_an_answer_is_the_announced_one_else_the_first(text: str, letter: str) -> None:
     assert grading.filter_letter([[text]], [{}]) == [letter]
+
+
+@pytest.mark.parametrize(
+    "doc",
+    [{"options": ["cat", "dog", "cow"]}, {"choices": ["cat", "dog", "cow"]}, {"choices": {"text": ["Cat.", "", ""]}}],
+)
+def test_a_letter_is_read_by_the_options_of_the_item(doc: dict[str, object]) -> None:
+    texts = ["Answer: A cat", "Answer: A dog", "Answer: D", "E. coli, so B", "The answer is D or C"]
+    assert grading.filter_letter([[text] for text in texts], [doc] * 5) == ["A", "", "", "B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("[True/False]", ""), ("[True/False]: False", "False"), ("True or False: false", "False"), ("True, not", "True")],
+)
+def test_an_echo_of_the_two_words_is_not_one_of_them(text: str, word: str) -> None:
+    assert grading.true_or_false(text) == word
+
+
+@pytest.mark.parametrize("text", ["[True/False]: False.", "True or False? True.", "[True]", "False / True", "True\nx"])
+def test_a_word_is_final_only_if_the_answer_cannot_change_any_more(text: str) -> None:
+    for end in range(len(text)):
+        if grading.word_said(text[:end]):
+            assert grading.true_or_false(text[:end]) == grading.true_or_false(text)
+    assert grading.word_said(text)
 
 
 def test_true_or_false_is_the_first_of_the_two_words() -> None:
@@ -91,13 +119,16 @@ def test_numbers_are_compared_as_numbers(answer: str, right: int) -> None:
         ("5", "ANSWER", False),
         ("5", "", False),
         ("5", "5 and 6", False),
+        ("10", "**10**", True),
+        ("5", "1" * 400, False),
+        ("5", "1+" * 200 + "1", False),
     ],
 )
 def test_answers_are_compared_as_mathematics(gold: str, answer: str, same: bool) -> None:
     assert same_math(gold, answer) is same
 
 
-@pytest.mark.parametrize("answer", ["9^{9^{9}}", "2^{99999999}", "99999999!", "1" * 400])
+@pytest.mark.parametrize("answer", ["9^{9^{9}}", "2^{99999999}", "99999999!"])
 def test_an_answer_too_large_to_compare_is_an_error_not_a_wrong_answer(answer: str) -> None:
     with pytest.raises(GradingError, match=r"too large"):
         same_math("5", answer)
@@ -130,6 +161,11 @@ def test_grading_works_outside_the_main_thread() -> None:
     thread.start()
     thread.join()
     assert verdicts == [True]
+
+
+def test_a_closed_box_in_an_open_one_is_not_final() -> None:
+    assert grading.box_closed(r"\boxed{\boxed{5}") is False
+    assert grading.box_closed(r"\boxed{\boxed{5}}") is True
 
 
 def test_generation_may_stop_once_the_first_box_is_closed() -> None:

