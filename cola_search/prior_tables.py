@@ -10,9 +10,10 @@ import numpy as np
 
 from cola_search import priors
 from cola_search.chain import Chain
-from cola_search.config import Settings
+from cola_search.config import PriorSettings, Settings
 from cola_search.errors import UserError
 from cola_search.records import VoidPrior, read_records
+from cola_search.wheels import sha256_of
 
 if TYPE_CHECKING:
     from cola_search.scoring import ModelScorer, Scored
@@ -121,6 +122,15 @@ class PriorTables:
                     solved[Chain.parse(chain)].add(record.sample)
         self._fixed = priors.learn_table(best, self.model.num_layers, strength=settings.strength, **self._shape)
         self.menu = priors.greedy_menu(solved, settings.menu)
+
+
+def records_digest(settings: PriorSettings) -> str:
+    """What identifies the records that a prior is learnt from. Raises UserError if they are not there."""
+    path = Path(str(settings.records))
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UserError(f"prior.records={path} cannot be read ({error.strerror}): give a records.jsonl.") from error
 
 
 def _name(sample: Any) -> str:

@@ -13,7 +13,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cola_search.placement import Resources
-from cola_search.replica import Answer, Replica
+from cola_search.replica import Answer, Facts, Replica
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,10 @@ class Slot:
             scheduling_strategy=PlacementGroupSchedulingStrategy(self.group, 0),
         ).remote(threads)
         self._watch(self.actor.start.remote(factory))
+
+    def join(self, facts: Facts) -> None:
+        """Tell the actor, whose model is loaded, what holds for all replicas."""
+        self._watch(self.actor.join.remote(facts))
 
     def call(self, sample_ids: list[str]) -> None:
         """Queue a call on the actor."""
