@@ -25,6 +25,7 @@ class Founding:
     facts: Facts = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.settings = with_absolute_paths(self.settings)
         self.facts = read_settled(self.folder)
 
     def __call__(self) -> Any:
@@ -38,6 +39,20 @@ class Founding:
         """What holds for the run: the facts of the first replica. Raises UserError if they cannot be kept."""
         self.facts = self.facts or settle(self.folder, facts)
         return self.facts
+
+
+def with_absolute_paths(settings: Settings) -> Settings:
+    """The settings for a process in another working folder: paths of files are those that they mean here."""
+    model, prior = settings.model, settings.prior
+    return replace(
+        settings,
+        model=replace(model, path=_absolute(model.path)),
+        prior=replace(prior, records=_absolute(prior.records)),
+    )
+
+
+def _absolute(path: str | None) -> str | None:
+    return path and str(Path(path).expanduser().absolute())
 
 
 def refuse_others(here: Facts, run: Facts) -> None:

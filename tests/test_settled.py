@@ -79,6 +79,22 @@ def test_every_replica_takes_the_commit_that_the_first_one_found(settings: Setti
     assert Founding(tmp_path, hub, echo)().model.revision == "c0ffee"  # a run that goes on
 
 
+def test_a_worker_in_another_working_folder_finds_the_files(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = replace(
+        settings,
+        model=replace(settings.model, path="weights"),
+        prior=replace(settings.prior, kind="learnt", records="a/records.jsonl"),
+    )
+    packed = pickle.dumps(Founding(tmp_path, relative, echo))
+    monkeypatch.chdir("/")
+    made = pickle.loads(packed)()
+    assert made.model.path == str(tmp_path / "weights")
+    assert made.prior.records == str(tmp_path / "a" / "records.jsonl")
+
+
 def test_the_records_that_a_prior_learns_from_are_among_the_facts(settings: Settings, tmp_path: Path) -> None:
     records = tmp_path / "records.jsonl"
     learnt = replace(settings, prior=replace(settings.prior, kind="learnt", records=str(records)))
