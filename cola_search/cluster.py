@@ -4,18 +4,19 @@
         for record in run_pool(backend, sample_ids, settings.limits()): ...
 
 `factory` is a picklable callable without arguments (`functools.partial(Worker, worker_settings)`) that makes the worker
-inside the replica's process. What crosses the network is sample ids one way and records the other way. Every node needs
-the same installation of this package; no runtime_env is used.
+inside the replica's process, or a candidate for one, whose facts `settle` turns into those that hold for all replicas.
+What crosses the network is sample ids one way and records the other way. Every node needs the same installation of this
+package; no runtime_env is used.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cola_search.backend import Done, Event, Failed, Lost, Up, Worker
 from cola_search.cluster_settings import ClusterSettings
-from cola_search.replica import answer
+from cola_search.replica import Candidate, Facts, answer
 
 if TYPE_CHECKING:
     from cola_search.ray_backend import RayBackend
@@ -26,8 +27,9 @@ class InProcessBackend:
 
     size = 1
 
-    def __init__(self, factory: Callable[[], Worker]) -> None:
+    def __init__(self, factory: Callable[[], Any], settle: Callable[[Facts], Facts] = dict) -> None:
         self.factory = factory
+        self.settle = settle
         self.worker: Worker | None = None
         self.replica = 0
         self.calls: deque[list[str]] = deque()
@@ -56,7 +58,8 @@ class InProcessBackend:
 
     def wait(self, seconds: float | None) -> list[Event]:
         if self.worker is None:
-            self.worker = self.factory()
+            made = self.factory()
+            self.worker = made.join(self.settle(made.facts)) if isinstance(made, Candidate) else made
             self.replica += 1
             return [Up(self.replica)]
         if not self.calls:
@@ -70,10 +73,12 @@ class InProcessBackend:
         return [Lost(self.replica, value)]
 
 
-def make_backend(settings: ClusterSettings, factory: Callable[[], Worker]) -> "InProcessBackend | RayBackend":
+def make_backend(
+    settings: ClusterSettings, factory: Callable[[], Any], settle: Callable[[Facts], Facts] = dict
+) -> "InProcessBackend | RayBackend":
     """The backend that `settings.mode` names, to be used in a `with` block."""
     if settings.mode == "inprocess":
-        return InProcessBackend(factory)
+        return InProcessBackend(factory, settle)
     from cola_search.ray_backend import RayBackend  # Ray takes half a second to import
 
-    return RayBackend(settings, factory)
+    return RayBackend(settings, factory, settle)

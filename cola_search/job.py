@@ -1,5 +1,6 @@
 """The work of a replica: search the samples that it is given, verify what was found, run the controls, write it down."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +11,17 @@ from cola_search.chain import Chain
 from cola_search.config import Settings
 from cola_search.controls import Probes
 from cola_search.errors import UserError
+from cola_search.model.engine import memory_bytes
 from cola_search.model.loading import LoadedModel, load_model
 from cola_search.outcome import Outcome, Score
-from cola_search.prior_tables import Prior, PriorTables
+from cola_search.placement import replicas_beside
+from cola_search.prior_tables import Prior, PriorTables, records_digest
 from cola_search.record_of import base_verdict, best_found, error_record, make_record
 from cola_search.records import Control, Probe, VoidPrior
+from cola_search.replica import Facts
 from cola_search.scoring import ModelScorer, verify
 from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
+from cola_search.settled import refuse_others
 from cola_search.tasks.load import check_longest_fit, load_task
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.task import Task
@@ -146,6 +151,30 @@ class Worker:
             if score.right:
                 break
         return more
+
+
+class LoadedReplica:
+    """A replica that has loaded its model: what came out on this machine, and the worker that it becomes with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.model = settings, load_model(settings.model)
+        device = self.model.device
+        sharing = replicas_beside(settings.cluster, os.cpu_count() or 1, on_gpu=device.type == "cuda")
+        self.facts = {
+            "model.source": self.model.source,
+            "model.revision": self.model.revision,
+            "model.device": device.type,
+            "model.dtype": str(self.model.dtype).removeprefix("torch."),
+            "engine.memory": memory_bytes(settings.engine.memory, device, sharing),
+        }
+        if settings.prior.kind == "learnt":
+            self.facts["prior.records"] = records_digest(settings.prior)
+
+    def join(self, facts: Facts) -> Worker:
+        """The worker, with what holds for all replicas. Raises UserError if this one came out other than the run's."""
+        refuse_others(self.facts, facts)
+        engine = replace(self.settings.engine, memory=str(facts["engine.memory"]))
+        return Worker(replace(self.settings, engine=engine), self.model)
 
 
 def decoy_of(sample: Sample, outcome: Outcome, seed: int) -> Sample | None:

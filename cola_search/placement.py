@@ -33,6 +33,17 @@ def wanted_replicas(settings: ClusterSettings, nodes: Iterable[Resources], need:
     return sum(rooms if "GPU" in need else [min(free, MAX_CPU_REPLICAS_PER_NODE) for free in rooms])
 
 
+def replicas_beside(settings: ClusterSettings, cores: int, *, on_gpu: bool) -> int:
+    """How many replicas, at most, share the memory of a GPU, or else of a node with so many cores."""
+    if settings.mode == "inprocess":
+        return 1
+    if on_gpu:
+        share = settings.gpus_per_replica
+        return int(1 / float(share) + 1e-6) if share != AUTO and 0 < float(share) < 1 else 1
+    most = MAX_CPU_REPLICAS_PER_NODE if settings.replicas == AUTO else int(settings.replicas)
+    return max(1, min(most, room({"CPU": cores}, {"CPU": settings.cpus_per_replica})))
+
+
 def describe(resources: Resources) -> str:
     """`CPU 2, GPU 0.5`: the CPUs and GPUs of a resource table."""
     return ", ".join(f"{name} {resources.get(name, 0.0):g}" for name in ("CPU", "GPU"))

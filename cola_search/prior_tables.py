@@ -13,6 +13,7 @@ from cola_search.chain import Chain
 from cola_search.config import PriorSettings, Settings
 from cola_search.errors import UserError
 from cola_search.records import VoidPrior, read_records
+from cola_search.wheels import sha256_of
 
 if TYPE_CHECKING:
     from cola_search.scoring import ModelScorer, Scored
@@ -136,6 +137,15 @@ def check_apart(settings: PriorSettings, reported: Iterable[tuple[str, str]]) ->
             f"prior.records={settings.records} holds {shared} of the items that this run reports on: learn from other items, "
             "such as those of a run with task.split=train."
         )
+
+
+def records_digest(settings: PriorSettings) -> str:
+    """What identifies the records that a prior is learnt from. Raises UserError if they are not there."""
+    path = Path(str(settings.records))
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UserError(f"prior.records={path} cannot be read ({error.strerror}): give a records.jsonl.") from error
 
 
 def _name(sample: Any) -> str:

@@ -13,11 +13,12 @@ import ray
 from ray import cloudpickle
 from ray.util.placement_group import placement_group_table
 
-from cola_search.backend import Done, Event, Failed, Lost, Up, Worker
+from cola_search.backend import Done, Event, Failed, Lost, Up
 from cola_search.cluster_settings import AUTO, ClusterSettings
 from cola_search.errors import UserError
 from cola_search.placement import Resources, describe, replica_resources, room, wanted_replicas
 from cola_search.ray_session import ray_session
+from cola_search.replica import Facts
 from cola_search.slot import Slot
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,12 @@ TELL_SECONDS = 30.0  # between two lines that say what is waited for
 class RayBackend:
     """Replicas on a Ray cluster: reserved, started, watched, replaced, and killed on every way out of the block."""
 
-    def __init__(self, settings: ClusterSettings, factory: Callable[[], Worker]) -> None:
+    def __init__(
+        self, settings: ClusterSettings, factory: Callable[[], Any], settle: Callable[[Facts], Facts] = dict
+    ) -> None:
         self.settings = settings
         self.factory = factory
+        self.settle = settle
         self.slots: list[Slot] = []
         self.up: dict[int, Slot] = {}
         self.woken: queue.SimpleQueue[Slot] = queue.SimpleQueue()
@@ -49,7 +53,6 @@ class RayBackend:
         with self.exits:
             self.private = self.exits.enter_context(ray_session(self.settings.address))
             self.exits.callback(self._release_all)
-            self.factory_bytes = cloudpickle.dumps(self.factory)
             self.need = replica_resources(self.settings, alive_nodes().values())
             self._check_room()
             self.next_tell = self.now() + TELL_SECONDS / 6
@@ -113,7 +116,8 @@ class RayBackend:
                 continue
             self.bad_starts.clear()
             if kind in ("records", "error"):
-                slot.failures = 0
+                if kind == "records":
+                    slot.failures = 0
                 events.append(Done(slot.replica, value) if kind == "records" else Failed(slot.replica, value))
             else:  # "broken", or the actor is gone: "died" (its own process) or "cut off" (its node, the network)
                 replica = slot.replica
@@ -124,6 +128,9 @@ class RayBackend:
         return events
 
     def _started(self, slot: Slot, kind: str, value: Any) -> list[Event]:
+        if kind == "loaded":
+            slot.join(self.settle(value))
+            return []
         if kind == "up":
             self.replicas_made += 1
             self.bad_starts.clear()
@@ -158,7 +165,8 @@ class RayBackend:
         groups = placement_group_table() if missing else {}
         for slot in missing:
             if slot.actor is None and now >= slot.start_at:
-                slot.start(self.need, self.settings.threads, self.factory_bytes, self.woken.put)
+                factory = cloudpickle.dumps(self.factory)  # anew: it may know by now what the replicas settled
+                slot.start(self.need, self.settings.threads, factory, self.woken.put)
             slot.see(groups, now)
             if slot.loading_seconds(now) > self.settings.start_seconds:
                 limit = f"{self.settings.start_seconds:g} s (cluster.start_seconds)"

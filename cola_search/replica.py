@@ -5,17 +5,29 @@ import os
 import pickle
 import sys
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 from cola_search.backend import ReplicaBroken, Worker
 from cola_search.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# An answer is a pair that crosses the network as it is: ("up", None), ("records", [record, ...]), ("error", text),
-# ("broken", text: the process can compute no more), ("refused", text: the user must change something).
+# An answer is a pair that crosses the network as it is: ("loaded", facts), ("up", None), ("records", [record, ...]),
+# ("error", text), ("broken", text: the process can compute no more), ("refused", text: the user must change something).
 Answer = tuple[str, Any]
+Facts = dict[str, Any]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@runtime_checkable
+class Candidate(Protocol):
+    """A worker whose model is loaded, and which has to hear first what holds for all replicas (settled.py)."""
+
+    facts: Facts
+
+    def join(self, facts: Facts) -> Worker:
+        """The worker. Raises UserError if this replica came out other than the run's."""
 
 
 class Replica:
@@ -24,20 +36,37 @@ class Replica:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.worker: Worker | None = None
+        self.candidate: Candidate | None = None
         for name in THREAD_VARIABLES:  # read when numpy and torch are imported, which is why `start` unpickles late
             os.environ[name] = str(threads)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def start(self, factory: bytes) -> Answer:
-        """("up", None) once the worker (its model) is there; `factory` is a pickled callable that makes it."""
+        """("up", None) once the worker (its model) is there; `factory` is a pickled callable that makes it.
+
+        ("loaded", its facts) where it makes a candidate: then `join` comes next.
+        """
+        return self._come_up(lambda: pickle.loads(factory)())
+
+    def join(self, facts: Facts) -> Answer:
+        """("up", None) once the candidate that `start` made has become a worker."""
+        assert self.candidate is not None, "start comes first"
+        candidate, self.candidate = self.candidate, None
+        return self._come_up(lambda: candidate.join(facts))
+
+    def _come_up(self, make: Callable[[], Worker | Candidate]) -> Answer:
         try:
-            self.worker = pickle.loads(factory)()
+            made = make()
         except UserError as error:
             return "refused", str(error)
         except Exception as error:
             return "error", one_line(error)
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(self.threads)
+        if isinstance(made, Candidate):
+            self.candidate = made
+            return "loaded", made.facts
+        self.worker = made
         return "up", None
 
     def work(self, sample_ids: list[str]) -> Answer:

@@ -1,7 +1,6 @@
 """The driver of one run: samples go to replicas, records come back and are written, and everything shown is a view of them."""
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cola_search.records import Record, read_records
 from cola_search.report.page import write_report
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts, write_summary
 from cola_search.run_folder import RECORDS, SUMMARY, claim
+from cola_search.settled import Founding
 from cola_search.tasks import load_task
 from cola_search.tracking import Tracker, make_tracker
 
@@ -65,7 +65,8 @@ def _search(
 ) -> float | None:
     """Searches the samples; evaluations per second of this process, None if nothing was evaluated."""
     progress.update(0)
-    with make_backend(settings.cluster, partial(make_worker, settings)) as backend:
+    founding = Founding(Path(settings.run_dir), settings, make_worker)
+    with make_backend(settings.cluster, founding, founding.settle) as backend:
         for data in run_pool(backend, order, _limits(settings)):
             record = _record(settings, data)
             writer.append(record)
@@ -88,10 +89,10 @@ def _limits(settings: Settings) -> PoolLimits:
 
 
 def make_worker(settings: Settings) -> Any:
-    """The worker of a replica; imported and made where it works."""
-    from cola_search.job import Worker
+    """The worker of a replica, as a candidate; imported and made where it works."""
+    from cola_search.job import LoadedReplica
 
-    return Worker(settings)
+    return LoadedReplica(settings)
 
 
 def _record(settings: Settings, data: dict[str, Any]) -> Record:

@@ -1,6 +1,7 @@
 """The folder of a run: what it was told, what made it, and whether a command may go on in it.
 
     config.yaml       the checked settings
+    settled.json      what they leave to the machine, as the first replica settled it (settled.py)
     provenance.json   a list, one entry for each time a command worked on the folder
     records.jsonl     the product (records.py)
     summary.json, report.html, log.txt, wandb/    views of it
@@ -27,6 +28,7 @@ from cola_search.record_writer import FolderRefused
 from cola_search.records import package_version
 
 CONFIG, PROVENANCE, RECORDS = "config.yaml", "provenance.json", "records.jsonl"
+SETTLED = "settled.json"
 SUMMARY, FAILED = "summary.json", "FAILED"
 FREE_KEYS = ("run_dir", "cluster.", "tracking.")
 """What cannot change a record, and so may differ when a run goes on."""
@@ -43,11 +45,41 @@ def claim(folder: Path, settings: Mapping[str, Any], command: str) -> None:
     """
     path = folder / CONFIG
     if _has_records(folder):
-        _check_same(folder, _flat(_read_config(path)), _flat(settings))
+        settled = read_settled(folder)
+        _check_same(folder, _with(settled, _flat(_read_config(path))), _with(settled, _flat(settings)))
+    else:
+        (folder / SETTLED).unlink(missing_ok=True)
     _replace(path, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
     entries = _entries(folder / PROVENANCE)
     entries.append(provenance(command))
     _replace(folder / PROVENANCE, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_settled(folder: Path) -> dict[str, Any]:
+    """What the folder's first replica settled; empty before that. Raises FolderRefused for a file that is damaged."""
+    path = folder / SETTLED
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        reason = type(error).__name__
+        raise FolderRefused(f"run_dir: {path} cannot be read ({reason}): choose another run_dir") from error
+    return dict(data)
+
+
+def settle(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Keeps what the first replica settled. Raises FolderRefused where there are records of replicas that nobody knows."""
+    if _has_records(folder):
+        raise FolderRefused(f"run_dir: {folder} has records, but no {SETTLED} to go on by: choose another run_dir")
+    _replace(folder / SETTLED, json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def _with(settled: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The settings with what `auto` and null came to, so that naming it is no change."""
+    known = {key: fact for key, fact in settled.items() if values.get(key) in (None, "auto")}
+    return values | known
 
 
 def _has_records(folder: Path) -> bool:

@@ -12,8 +12,9 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cola_search.backend import Worker
 from cola_search.placement import Resources
-from cola_search.replica import Answer, Replica
+from cola_search.replica import Answer, Candidate, Facts, Replica
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,10 @@ MAX_BACKOFF_SECONDS = 60.0
 
 
 class ReplicaOnNode(Replica):
-    """A replica whose first answer, ("up", node id), tells where it lives."""
+    """A replica that tells where it lives once it is up: ("up", node id)."""
 
-    def start(self, factory: bytes) -> Answer:
-        kind, value = super().start(factory)
+    def _come_up(self, make: Callable[[], Worker | Candidate]) -> Answer:
+        kind, value = super()._come_up(make)
         return (kind, ray.get_runtime_context().get_node_id()) if kind == "up" else (kind, value)
 
 
@@ -62,6 +63,10 @@ class Slot:
             scheduling_strategy=PlacementGroupSchedulingStrategy(self.group, 0),
         ).remote(threads)
         self._watch(self.actor.start.remote(factory))
+
+    def join(self, facts: Facts) -> None:
+        """Tell the actor, whose model is loaded, what holds for all replicas."""
+        self._watch(self.actor.join.remote(facts))
 
     def call(self, sample_ids: list[str]) -> None:
         """Queue a call on the actor."""

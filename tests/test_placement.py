@@ -1,7 +1,7 @@
 """How many replicas a cluster holds."""
 
 from cola_search.cluster_settings import ClusterSettings
-from cola_search.placement import describe, replica_resources, room, wanted_replicas
+from cola_search.placement import describe, replica_resources, replicas_beside, room, wanted_replicas
 
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0, "memory": 1e9}
 CPU_NODE = {"CPU": 2.0}
@@ -56,3 +56,12 @@ def test_rounding_takes_no_replica_away() -> None:
 
 def test_resources_are_told_in_words() -> None:
     assert describe({"CPU": 2.0, "GPU": 0.5, "memory": 1e9}) == "CPU 2, GPU 0.5"
+
+
+def test_how_many_replicas_share_a_memory_follows_from_their_cores_and_gpus() -> None:
+    def beside(on_gpu: bool = False, **settings: object) -> int:
+        return replicas_beside(ClusterSettings(**settings), 4, on_gpu=on_gpu)  # type: ignore[arg-type]
+
+    assert [beside(), beside(replicas=2), beside(cpus_per_replica=2), beside(cpus_per_replica=0.1)] == [4, 2, 2, 8]
+    assert [beside(mode="inprocess"), beside(cpus_per_replica=16)] == [1, 1]
+    assert [beside(True), beside(True, gpus_per_replica=0.25), beside(True, gpus_per_replica=2)] == [1, 4, 1]

@@ -1,7 +1,9 @@
 """How the backend follows its cluster, with slots and nodes that are fakes; test_cluster.py has the real ones."""
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,7 +33,10 @@ class FakeSlot:
         self.released = False
 
     def start(self, need: Resources, threads: int, factory: bytes, wake: Any) -> None:
-        self.actor, self.need, self.wake = object(), need, wake
+        self.actor, self.need, self.wake, self.factory = object(), need, wake, factory
+
+    def join(self, facts: dict[str, Any]) -> None:
+        self.joined = facts
 
     def say(self, kind: str, value: Any = None) -> None:
         self.answers.append((kind, value))
@@ -248,3 +253,19 @@ def test_everything_is_released_on_the_way_out(cluster: Cluster) -> None:
         held = slots(backend)
         raise ZeroDivisionError
     assert held and all(slot.released for slot in held)
+
+
+def test_what_the_first_replica_settles_is_told_to_the_others_and_to_those_made_later(cluster: Cluster) -> None:
+    known: dict[str, Any] = {}
+    with cluster.backend(replicas=2) as backend:
+        backend.factory = partial(dict, known)
+        backend.settle = lambda facts: known or (known.update(facts), known)[1]
+        first, second = slots(backend)
+        first.say("loaded", {"engine.memory": 1})
+        second.say("loaded", {"engine.memory": 2})
+        assert cluster.later(backend, 0) == [] and first.joined == second.joined == {"engine.memory": 1}
+        first.say("up")
+        assert cluster.later(backend, 0) == [Up(1)]
+        second.say("refused", "model.dtype is float32 on this replica's machine")
+        cluster.later(backend, 10)
+        assert pickle.loads(second.factory)() == known

@@ -3,11 +3,13 @@
 import pickle
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 import pytest
 from cluster_workers import TellingWorker, breaks, refuses
 
 from cola_search.backend import ReplicaBroken, Worker
+from cola_search.errors import UserError
 from cola_search.replica import Replica, answer, is_fatal, one_line
 
 
@@ -34,6 +36,28 @@ def test_a_replica_is_up_once_its_worker_is_there() -> None:
     assert replica.start(pickle.dumps(partial(TellingWorker, 0.0))) == ("up", None)
     kind, records = replica.work(["a", "b"])
     assert kind == "records" and [record["sample"] for record in records] == ["a", "b"]
+
+
+class Hopeful:
+    """A candidate that only joins those who are like it."""
+
+    facts: ClassVar = {"model.dtype": "float32"}
+
+    def join(self, facts: dict[str, object]) -> Worker:
+        if facts != self.facts:
+            raise UserError("model.dtype: not ours")
+        return TellingWorker(0.0)
+
+
+def test_a_candidate_tells_its_facts_and_is_up_once_it_has_joined_the_others() -> None:
+    replica = Replica(threads=1)
+    for facts, answered in (
+        ({"model.dtype": "bfloat16"}, ("refused", "model.dtype: not ours")),
+        (Hopeful.facts, ("up", None)),
+    ):
+        assert replica.start(pickle.dumps(Hopeful)) == ("loaded", Hopeful.facts)
+        assert replica.join(facts) == answered
+    assert replica.work(["a"])[0] == "records"
 
 
 def test_threads_are_set_before_the_worker_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
 """The driver: a run from settings to summary, and going on with one, on a tiny model and real items."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from cola_search.backend import ReplicaBroken
 from cola_search.config import Settings, compose_settings
@@ -54,6 +57,30 @@ def test_other_settings_in_the_same_folder_are_refused_by_key(tiny_folder: Path,
     run(settings(tiny_folder, tmp_path))
     with pytest.raises(UserError, match=r"search\.c \(0\.3 there, 0\.7 here\)"):
         run(settings(tiny_folder, tmp_path, "search.c=0.7"))
+
+
+def test_a_run_does_not_go_on_with_other_weights_in_the_same_folder(tiny_folder: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    run(settings(model, tmp_path / "r", "samples=2"))
+    weights = load_file(model / "model.safetensors")
+    save_file({name: tensor * 1.5 for name, tensor in weights.items()}, model / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="the weights are not those that this run began with"):
+        run(settings(model, tmp_path / "r", "samples=3"))
+    assert len(lines(tmp_path / "r")) == 2
+
+
+def test_a_run_does_not_go_on_in_another_precision_until_it_is_told_the_old_one(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for able, samples in (({"avx512_bf16": True}, 1), ({}, 2)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        go_on = settings(tiny_folder, tmp_path, f"samples={samples}", "model.dtype=auto")
+        if able:
+            run(go_on)
+        else:
+            with pytest.raises(UserError, match=r"set model\.dtype=bfloat16, or choose another run_dir"):
+                run(go_on)
+    assert run(settings(tiny_folder, tmp_path, "samples=2", "model.dtype=bfloat16")).samples == 2
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

@@ -13,7 +13,7 @@ from record_fixture import record
 
 from cola_search import run_folder
 from cola_search.record_writer import FolderRefused
-from cola_search.run_folder import claim, git_commit
+from cola_search.run_folder import claim, git_commit, read_settled, settle
 
 SETTINGS: dict[str, Any] = {
     "samples": 16,
@@ -106,6 +106,33 @@ def test_a_run_that_failed_before_its_first_record_does_not_hold_the_folder(tmp_
     (tmp_path / "records.jsonl").touch()
     claim(tmp_path, SETTINGS, "")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["seed"] == 0
+
+
+def test_what_was_settled_goes_when_the_folder_is_free_again(tmp_path: Path) -> None:
+    settle(tmp_path, {"model.dtype": "float32"})
+    assert read_settled(tmp_path) == {"model.dtype": "float32"}
+    claim(tmp_path, SETTINGS, "")
+    assert read_settled(tmp_path) == {}
+
+
+def test_naming_what_auto_was_settled_to_is_no_other_setting(folder: Path) -> None:
+    def told(dtype: str, device: str = "auto") -> dict[str, Any]:
+        return SETTINGS | {"model": {"dtype": dtype, "device": device}}
+
+    (folder / "config.yaml").write_text(yaml.safe_dump(told("auto")))
+    (folder / "settled.json").write_text('{"model.dtype": "float32", "model.device": "cpu"}')
+    with pytest.raises(FolderRefused, match=r"model\.dtype \('float32' there, 'bfloat16' here\)"):
+        claim(folder, told("bfloat16"), "")
+    for dtype, device in (("float32", "cpu"), ("auto", "auto")):
+        claim(folder, told(dtype, device), "")
+
+
+def test_records_of_replicas_that_nobody_knows_are_not_added_to(folder: Path) -> None:
+    with pytest.raises(FolderRefused, match=r"has records, but no settled\.json"):
+        settle(folder, {"model.dtype": "float32"})
+    (folder / "settled.json").write_text("{")
+    with pytest.raises(FolderRefused, match=r"settled\.json cannot be read"):
+        claim(folder, SETTINGS, "")
 
 
 def test_nothing_of_the_environment_reaches_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
