@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_fixture import make_record, write_run
 
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
@@ -17,6 +18,7 @@ from cola_search.objective.items import split_items
 from cola_search.objective.methods import METHODS, Method
 from cola_search.objective.paired import Paired
 from cola_search.objective_settings import ObjectiveSettings
+from cola_search.tasks.load import load_task
 
 SAME, WORSE, BETTER = Paired(500, 300, 20, 20), Paired(500, 300, 10, 40), Paired(500, 300, 40, 10)
 
@@ -139,6 +141,15 @@ def test_an_export_that_is_in_the_way_is_told_before_anything_is_loaded(
     monkeypatch.setattr(dataset, "load_model", lambda config: pytest.fail("loaded"))
     with pytest.raises(UserError, match=r"objective\.export"):
         run_dataset(tiny_settings(tiny_folder, folder, "objective.export=true"))
+
+
+def test_a_prior_learnt_from_held_out_items_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(tiny_folder, tmp_path / "run")
+    item = load_task(settings.task, limit=1)[0]
+    learnt = replace(make_record(item.id, [("0-5", 1, 0.5, 6.0)]), question=item.question)
+    records = write_run(tmp_path / "earlier", [learnt]) / "records.jsonl"
+    with pytest.raises(UserError, match=r"prior\.records=.* holds 1 of the items"):
+        run_dataset(tiny_settings(tiny_folder, tmp_path / "run", "prior=learnt", f"prior.records='{records}'"))
 
 
 def test_too_few_items_for_the_margin_are_refused(tiny_folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cola_search.objective.items import Items, split_items
 from cola_search.objective.methods import METHODS, Lab, Method, find
 from cola_search.objective.paired import Paired, holm
 from cola_search.objective_settings import ObjectiveSettings
+from cola_search.prior_tables import check_apart
 from cola_search.report.stats import wilson
 from cola_search.run_folder import claim, git_commit, locked
 from cola_search.scoring import ModelScorer
@@ -152,6 +153,7 @@ def run_dataset(settings: Settings, command: str = "") -> dict[str, Any]:
         model = load_model(settings.model)
         items = split_items(settings.objective, settings.task, model, settings.seed)
         check_sizes(items, settings.objective)
+        check_apart(settings.prior, ((sample.id, sample.question) for sample in [*items.selection, *items.held_out]))
         say(f"one chain for {settings.task.name}, in this process: {items.source}, {len(items.held_out)} held out")
         contest = Contest(settings, model, items, folder)
         contestants = []
