@@ -49,11 +49,11 @@ def test_a_finished_command_runs_no_model(monkeypatch, tmp_path, tiny_folder):
 
 def test_defects_of_the_released_evaluation_are_measurements_of_their_own(monkeypatch, tmp_path, tiny_folder):
     monkeypatch.setattr(experiment, "encode", _short(experiment.encode))
-    arguments = ("--tasks", "void_mmlu", "--how", "readout")
+    arguments = ("--tasks", "void_mmlu", "--how", "readout", "--items", "1")  # the second is too long for the model
     run(monkeypatch, tmp_path, tiny_folder, *arguments)
     defects = ("--as-released", "sampling", "gold_last", "lost_first_token")
     rows = run(monkeypatch, tmp_path, tiny_folder, *arguments, *defects)
-    assert len(rows) == 2 * 3 * 2
+    assert len(rows) == 2 * 1 * 2
     assert {row["as_released"] for row in rows} == {"", "lost_first_token+sampling+gold_last seed 0"}
 
 
