@@ -9,7 +9,7 @@ known, and what is in the file is not computed again.
 from functools import partial
 from typing import Any
 
-from cells import Cell, arguments, engine_of, model_of, run_cells
+from cells import Cell, arguments, engine_of, model_of, read_rows, run_cells
 
 from cola_search import Chain, load_task
 from cola_search.errors import UserError
@@ -26,23 +26,34 @@ GENERATED = [
     "arithmetic_short", *(f"dart_math_{level}" for level in range(1, 6)),
     *(f"math_level_{level}" for level in range(1, 6)), "hendrycks_math", "gsm8k",
 ]  # fmt: skip
+MODELS = ["smollm2", "gemma3_270m", "qwen25_coder_05b", "qwen25_coder_15b"]
+# Their first items in the data set's order are of one or two subjects; since version 1.1 the order is mixed.
+MIXED = ("void_mmlu", *(task for task in GENERATED if task.startswith(("dart_math", "math_level"))))
 
 
 def main() -> None:
     """Fills the table, a task at a time."""
     parser = arguments(__doc__, "base_accuracy.jsonl")
-    parser.add_argument(
-        "--models", nargs="+", default=["smollm2", "gemma3_270m", "qwen25_coder_05b", "qwen25_coder_15b"]
-    )
+    parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--tasks", nargs="+", default=SCORED + GENERATED)
     parser.add_argument("--items", type=int, default=200)
     parser.add_argument(
         "--in-flight", type=int, default=0, help="items that share batches; 0 takes what suits the device"
     )
     args = parser.parse_args()
-    cells = [{"model": model, "task": task, "items": args.items} for model in args.models for task in args.tasks]
-    rows = run_cells(cells, partial(measure, at_once=args.in_flight), args)
-    args.out.with_suffix(".md").write_text(table(rows))
+    cells = [
+        {"model": model, "task": task, "items": args.items, "order": "mixed" if task in MIXED else None}
+        for model in args.models
+        for task in args.tasks
+    ]
+    run_cells(cells, partial(measure, at_once=args.in_flight), args)
+    rows = [row for row in read_rows(args.out) if row["items"] == args.items]
+    args.out.with_suffix(".md").write_text(table(sorted(rows, key=is_old, reverse=True)))
+
+
+def is_old(row: Cell) -> bool:
+    """Whether the row's items are the first of the data set's own order, when they should be mixed."""
+    return row["task"] in MIXED and not row.get("order")
 
 
 def measure(cell: Cell, at_once: int) -> dict[str, Any]:
@@ -74,15 +85,19 @@ def measure(cell: Cell, at_once: int) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The table in markdown: a line a task, a column a model; bold where the interval lies above chance and majority."""
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    """The table in markdown: a line a task, a column a model; bold where the interval lies above chance and majority.
+
+    Of two rows of a cell the later one is shown.
+    """
+    models = [model for model in MODELS if any(row["model"] == model for row in rows)]
+    tasks = [task for task in SCORED + GENERATED if any(row["task"] == task for row in rows)]
     cells = {(row["model"], row["task"]): row for row in rows}
     lines = [
         "# Base accuracy",
         "",
         "`python experiments/base_accuracy.py`; accuracy with 95% Wilson interval, n items; **bold** where the interval lies above",
-        "both chance and the most frequent answer. Rows without a cell: the protocol does not fit the model.",
+        "both chance and the most frequent answer. Rows without a cell: the protocol does not fit the model. \\*: measured before",
+        "the items of these tasks were mixed, on the first 200 of the data set, which are of one or two subjects (MATH: Algebra).",
         "",
         "| task | metric | chance | most frequent | " + " | ".join(models) + " |",
         "| --- | --- | --- | --- |" + " --- |" * len(models),
@@ -101,7 +116,8 @@ def cell(row: dict[str, Any] | None) -> str:
     if row is None or "accuracy" not in row:
         return "-"
     text = f"{row['accuracy']:.3f} ({row['low']:.2f}-{row['high']:.2f}, n={row['n']})"
-    return f"**{text}**" if row["low"] > max(row["chance"] or 0, row["majority"]) else text
+    shown = f"**{text}**" if row["low"] > max(row["chance"] or 0, row["majority"]) else text
+    return f"{shown} \\*" if is_old(row) else shown
 
 
 if __name__ == "__main__":
