@@ -17,7 +17,7 @@ from cola_search.seeding import PASS, SHUFFLE, TRANSFER, generator
 from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.shuffle import NotListed, orders, reorder
-from cola_search.tasks.task import Task
+from cola_search.tasks.task import OTHERS, Task
 
 
 class Probes:
@@ -90,17 +90,17 @@ class Probes:
         return _beside_base([(one.scores[0], one.scores[1]) for one in scored], _cost(scored))
 
     def transfer(self, sample: Sample, chain: Chain, times: int) -> Probe:
-        """The chain and the base on other items of the run; what the base costs there counts each time that it is used."""
+        """The chain and the base on other items of the task; what the base costs there counts each time that it is used."""
         rng = generator(self.settings.seed, sample.id, TRANSFER)
         others: list[tuple[Sample, Scored]] = []
-        for position in rng.permutation(len(self.task)).tolist():
+        for position in rng.permutation(min(len(self.task), OTHERS)).tolist():
             if len(others) == times:
                 break
             other = self.task[position]
             if other.id != sample.id and (base := self._base_of(other)) is not None:
                 others.append((other, base))
         if not others:
-            return Probe(tries=0, right=0, refused="there is no other item in the run")
+            return Probe(tries=0, right=0, refused="there is no other item in the task")
         moved = self._score([(other, [chain]) for other, _ in others])
         pairs = [(base.scores[0], one.scores[0]) for (_, base), one in zip(others, moved, strict=True)]
         return _beside_base(pairs, _cost([base for _, base in others]) + _cost(moved))

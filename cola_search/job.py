@@ -24,7 +24,7 @@ from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
 from cola_search.settled import refuse_others
 from cola_search.tasks.load import check_longest_fit, load_task
 from cola_search.tasks.sample import Sample
-from cola_search.tasks.task import Task
+from cola_search.tasks.task import OTHERS, Task
 
 
 @dataclass
@@ -46,9 +46,10 @@ class Worker:
     def __init__(self, settings: Settings, model: LoadedModel | None = None, task: Task | None = None) -> None:
         self.settings = settings
         self.model = model or load_model(settings.model)
-        self.task = (task or load_task(settings.task, limit=settings.samples)).bind(self.model)
+        limit = settings.samples and max(settings.samples, OTHERS)
+        self.task = (task or load_task(settings.task, limit=limit)).bind(self.model)
         if task is None:  # a task that was given has its items chosen one by one
-            check_longest_fit(self.task, self.model)
+            check_longest_fit(self.task, self.model, self.task.ids[: settings.samples])
         self.scorer = ModelScorer(self.model, self.task, settings.engine)
         self.priors = PriorTables(settings, self.model)
         self.probes = Probes(settings, self.scorer, self.task, self.model.num_layers)

@@ -121,3 +121,11 @@ def test_a_generator_follows_from_seed_sample_and_use_alone() -> None:
     assert len(set(draws.values())) == 8
     assert generator(0, "a", 0).random() == draws[0, "a", 0]
     assert isinstance(generator(0, "a", 0), np.random.Generator)
+
+
+def test_controls_draw_the_same_other_items_however_many_samples_a_run_has(settings: Settings, tiny_model) -> None:
+    task = replace(settings.task, name="arithmetic_short", chat_template=False)
+    few, more = (Worker(replace(settings, task=task, samples=n), tiny_model).task for n in (2, 12))
+    for i in range(2):
+        drawn = [one[i].decoy(np.random.default_rng(i), None).gold for one in (few, more)]
+        assert drawn[0] == drawn[1]

@@ -52,9 +52,9 @@ def check_fits(task: Task, model: "LoadedModel", ids: Sequence[str] | None = Non
                 )
 
 
-def check_longest_fit(task: Task, model: "LoadedModel") -> None:
-    """`check_fits` of the items with the longest documents: a replica makes the other prompts when it gets to them."""
-    check_fits(task, model, sorted(task.ids, key=task.prompt_length, reverse=True)[:LONGEST])
+def check_longest_fit(task: Task, model: "LoadedModel", ids: Sequence[str]) -> None:
+    """`check_fits` of those of the items with the longest documents: a replica makes the other prompts when it gets to them."""
+    check_fits(task, model, sorted(ids, key=task.prompt_length, reverse=True)[:LONGEST])
 
 
 def context_length(model: "LoadedModel") -> int:

@@ -21,6 +21,8 @@ from cola_search.tasks.sample import Sample
 if TYPE_CHECKING:
     from cola_search.model.loading import LoadedModel
 
+OTHERS = 500  # of a task's first items, from which controls draw other items: the same however many samples a run has
+
 
 class Task(Sequence[Sample]):
     """The items of a benchmark. `task[i]` and `task["id"]` give one; items are made when they are asked for.
@@ -131,7 +133,7 @@ class Task(Sequence[Sample]):
 
     def other_answer(self, sample: Sample, rng: np.random.Generator, avoid: int | str | None) -> Sample:
         """Another item whose wanted text is neither this one's nor `avoid`; raises ValueError if there is none."""
-        for position in rng.permutation(len(self)):
+        for position in rng.permutation(min(len(self), OTHERS)):
             p, i = self._places[int(position)]
             if p == sample.part and self._answer(p, i)[1][0] not in (sample.gold, avoid):
                 return self[int(position)]
