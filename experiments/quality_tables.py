@@ -121,8 +121,8 @@ def ratios(searches: dict[str, Rows]) -> list[str]:
         if look not in looks_of(searches) or not ours:
             continue
         best = max(published, key=lambda name: float(np.mean(saved(searches[name], look))), default=None)
-        rivals = [name for name in ("random", "hill_climbing", best) if name in searches]
-        for mine in ours:
+        rivals = [name for name in ("random", "hill_climbing", "hill_climbing_cheap", best) if name in searches]
+        for mine in ours if rivals else ():
             texts = [f"{ratio(searches[mine], searches[rival], look)} x {rival}" for rival in rivals]
             lines.append(f"- layers saved by {mine} at {look}: {'; '.join(texts)}")
     return lines

@@ -1,12 +1,16 @@
-"""Replicas on a real Ray of several nodes (Ray's own cluster_utils), with workers that need no model."""
+"""Replicas on a real Ray of several nodes (Ray's own cluster_utils), most with workers that need no model."""
 
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import cluster_workers
 import pytest
@@ -18,8 +22,10 @@ from ray.cluster_utils import Cluster
 from cola_search.backend import Record, Worker
 from cola_search.cluster import make_backend
 from cola_search.cluster_settings import ClusterSettings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.pool import GIVEN_UP, run_pool
+from cola_search.run import run as run_search
 
 STORE = 80 * 2**20
 LOST = GIVEN_UP + "its replica was lost every time: "
@@ -205,6 +211,29 @@ def test_nodes_come_and_go_while_work_runs(cluster: Cluster) -> None:
     assert sizes >= {2, 4}
     assert len(processes) >= 4 and node is None
     assert values(records) == values(run(work, replicas=2))
+
+
+def test_a_search_on_a_model_loses_nothing_when_a_node_vanishes_and_another_comes(
+    cluster: Cluster, tiny_folder: Path, tmp_path: Path
+) -> None:
+    def search(run_dir: Path, *overrides: str) -> list[dict[str, Any]]:
+        run_search(compose_settings([
+            f"model='{tiny_folder}'", "model.dtype=float32", "samples=24", "engine.memory=50MB", "tracking=none",
+            f"run_dir='{run_dir}'", *overrides,
+        ]))  # fmt: skip
+        rows = [json.loads(line) for line in (run_dir / "records.jsonl").read_text().splitlines()]
+        return sorted(({**row, "seconds": 0} for row in rows), key=lambda row: row["sample"])
+
+    node = cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    on_ray = ["cluster.mode=ray", "cluster.replicas=auto", "cluster.cpus_per_replica=2", "cluster.gpus_per_replica=0"]
+    with ThreadPoolExecutor(1) as pool:  # nodes are added and removed by the main thread
+        found = pool.submit(search, tmp_path / "ray", *on_ray)
+        records = tmp_path / "ray" / "records.jsonl"
+        assert eventually(lambda: records.exists() and records.read_bytes().count(b"\n") >= 3, seconds=100.0)
+        cluster.remove_node(node, allow_graceful=False)
+        node = cluster.add_node(num_cpus=2, object_store_memory=STORE)
+        assert found.result() == search(tmp_path / "one", "cluster.mode=inprocess")
+    cluster.remove_node(node)
 
 
 def test_a_sample_is_not_blamed_for_a_vanished_node_whose_place_moved_to_another_one(cluster: Cluster) -> None:
