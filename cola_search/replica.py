@@ -46,7 +46,10 @@ class Replica:
 
         ("loaded", its facts) where it makes a candidate: then `join` comes next.
         """
-        return self._come_up(lambda: pickle.loads(factory)())
+        told = self._come_up(lambda: pickle.loads(factory)())
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(self.threads)  # `join` may change it, as engine.threads says
+        return told
 
     def join(self, facts: Facts) -> Answer:
         """("up", None) once the candidate that `start` made has become a worker."""
@@ -61,8 +64,6 @@ class Replica:
             return "refused", str(error)
         except Exception as error:
             return "error", one_line(error)
-        if torch := sys.modules.get("torch"):
-            torch.set_num_threads(self.threads)
         if isinstance(made, Candidate):
             self.candidate = made
             return "loaded", made.facts

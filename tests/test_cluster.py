@@ -218,8 +218,8 @@ def test_a_search_on_a_model_loses_nothing_when_a_node_vanishes_and_another_come
 ) -> None:
     def search(run_dir: Path, *overrides: str) -> list[dict[str, Any]]:
         run_search(compose_settings([
-            f"model='{tiny_folder}'", "model.dtype=float32", "samples=24", "engine.memory=50MB", "tracking=none",
-            f"run_dir='{run_dir}'", *overrides,
+            f"model='{tiny_folder}'", "model.dtype=float32", "samples=24", "engine.memory=50MB", "engine.threads=1",
+            "tracking=none", f"run_dir='{run_dir}'", *overrides,
         ]))  # fmt: skip
         rows = [json.loads(line) for line in (run_dir / "records.jsonl").read_text().splitlines()]
         return sorted(({**row, "seconds": 0} for row in rows), key=lambda row: row["sample"])

@@ -60,6 +60,29 @@ def test_a_candidate_tells_its_facts_and_is_up_once_it_has_joined_the_others() -
     assert replica.work(["a"])[0] == "records"
 
 
+class Threaded(Hopeful):
+    """A candidate whose engine wants a number of threads of its own."""
+
+    def join(self, facts: dict[str, object]) -> Worker:
+        import torch
+
+        torch.set_num_threads(1)
+        return super().join(facts)
+
+
+def test_the_threads_that_the_engine_sets_stand() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        replica = Replica(threads=2)
+        replica.start(pickle.dumps(Threaded))
+        assert torch.get_num_threads() == 2
+        assert replica.join(Threaded.facts) == ("up", None) and torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_threads_are_set_before_the_worker_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
