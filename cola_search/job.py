@@ -22,9 +22,9 @@ from cola_search.replica import Facts
 from cola_search.scoring import ModelScorer, verify
 from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
 from cola_search.settled import refuse_others
-from cola_search.tasks.load import check_longest_fit, load_task
+from cola_search.tasks.load import check_longest_fit, task_of_run
 from cola_search.tasks.sample import Sample
-from cola_search.tasks.task import OTHERS, Task
+from cola_search.tasks.task import Task
 
 
 @dataclass
@@ -46,8 +46,7 @@ class Worker:
     def __init__(self, settings: Settings, model: LoadedModel | None = None, task: Task | None = None) -> None:
         self.settings = settings
         self.model = model or load_model(settings.model)
-        limit = settings.samples and max(settings.samples, OTHERS)
-        self.task = (task or load_task(settings.task, limit=limit)).bind(self.model)
+        self.task = (task or task_of_run(settings.task, settings.samples)).bind(self.model)
         if task is None:  # a task that was given has its items chosen one by one
             check_longest_fit(self.task, self.model, self.task.ids[: settings.samples])
         self.scorer = ModelScorer(self.model, self.task, settings.engine)

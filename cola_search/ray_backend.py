@@ -115,10 +115,11 @@ class RayBackend:
                 events += self._started(slot, kind, value)
                 continue
             self.bad_starts.clear()
-            if kind in ("records", "error"):
-                if kind == "records":
-                    slot.failures = 0
-                events.append(Done(slot.replica, value) if kind == "records" else Failed(slot.replica, value))
+            if kind == "records":
+                slot.failures = 0
+                events.append(Done(slot.replica, value))
+            elif kind == "error":
+                events.append(Failed(slot.replica, value))
             else:  # "broken", or the actor is gone: "died" (its own process) or "cut off" (its node, the network)
                 replica = slot.replica
                 self.up.pop(replica)

@@ -78,7 +78,7 @@ class RecordWriter:
                 _lock(fresh, part)
                 _copy_without(self.path, fresh, gone)
                 part.replace(self.path)
-                _sync_folder(self.path.parent)
+                sync(self.path.parent)
             except OSError as error:
                 part.unlink(missing_ok=True)
                 raise _write_error(self.path, len(self.finished), error) from error
@@ -143,9 +143,9 @@ def _copy_without(path: Path, file: int, samples: set[str]) -> None:
     os.fsync(file)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Waits until the names in the folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Waits until the file, or the names in the folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -17,10 +17,8 @@ from cola_search.report.page import write_report
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts, write_summary
 from cola_search.run_folder import RECORDS, SUMMARY, claim
 from cola_search.settled import Founding
-from cola_search.tasks import load_task
+from cola_search.tasks.load import task_of_run
 from cola_search.tracking import Tracker, make_tracker
-
-FACT_ITEMS = 500  # of the task, at least, from which chance and the most frequent answer are known
 
 
 def run(settings: Settings, command: str = "") -> Summary:
@@ -33,7 +31,7 @@ def run(settings: Settings, command: str = "") -> Summary:
         claim(folder, settings.as_dict(), command)
         if settings.cluster.retry_given_up:
             writer.drop(_given_up)
-        task = load_task(settings.task, limit=settings.samples and max(settings.samples, FACT_ITEMS))
+        task = task_of_run(settings.task, settings.samples)
         ids = task.ids[: settings.samples]
         check_apart(settings.prior, ((sample_id, task.question(sample_id)) for sample_id in ids))
         builder = SummaryBuilder()

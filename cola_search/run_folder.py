@@ -11,7 +11,6 @@ The driver holds the lock of records.jsonl (RecordWriter) while it calls `claim`
 
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from cola_search.errors import UserError
-from cola_search.record_writer import FolderRefused
+from cola_search.record_writer import FolderRefused, sync
 from cola_search.records import package_version
 
 CONFIG, PROVENANCE, RECORDS = "config.yaml", "provenance.json", "records.jsonl"
@@ -186,21 +185,12 @@ def _replace(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")
-        _sync(part)
+        sync(part)
         part.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         reason = error.strerror
         raise UserError(f"run_dir: cannot write {path} ({reason}): free some space, or take another run_dir") from error
-
-
-def _sync(path: Path) -> None:
-    """Waits until the file, or the names in the folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

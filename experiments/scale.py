@@ -187,7 +187,7 @@ def table(costs: dict[str, float], rows: list[Row]) -> str:
             f"Measured per record: {told}.",
             f"So one driver takes in about {1 / cost:,.0f} samples a second at most, however many replicas there are:",
             f"1,000 of them stay busy down to about {1000 * cost:.1f} s a sample. Below that they wait for the driver,",
-            "that is for Ray's calls and for the fsync of each record. The memory is that of the loop: the ids of the samples, ",
+            "that is for Ray's calls and for the fsync of each record. The memory is that of the loop: the ids of the samples,",
             "those of finished ones, and the report, which is made of all records, come on top and grow with them.",
             "",
             head,

@@ -10,7 +10,6 @@ not counted. A comparison is kept as [items, base right, gained, lost].
         social_iqa hellaswag --goals shorter better --runs 30000 --processes 4 --threads 1
 """
 
-import gc
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -82,7 +81,6 @@ def settings_of(cell: Cell, engine: EngineSettings) -> Settings:
 
 def work(cell: Cell) -> Row:
     """One method from search to held-out items."""
-    gc.collect()  # the states of the cell before, which take most of the memory
     model = model_of(cell["model"])
     settings = settings_of(cell, engine_of(model, IN_FLIGHT[model.device.type]))
     items = split_items(settings.objective, settings.task, model, settings.seed)

@@ -125,7 +125,7 @@ def test_the_file_is_locked_while_and_after_records_are_dropped(
             RecordWriter(path)
 
 
-@pytest.mark.parametrize("at", ["_copy_without", "_sync_folder"])
+@pytest.mark.parametrize("at", ["_copy_without", "sync"])
 def test_a_driver_killed_while_it_drops_records_leaves_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:

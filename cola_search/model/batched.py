@@ -14,6 +14,7 @@ from cola_search.model.answers import Answer, StopWatch
 from cola_search.model.batches import Item
 from cola_search.model.decode import Decoder, generate
 from cola_search.model.executor import Executor
+from cola_search.model.packing import scored_sequences
 from cola_search.model.readout import Readout
 from cola_search.model.stock import Encoded, Stock
 
@@ -54,11 +55,7 @@ class Batched:
         """The sample, tokenised and with its embeddings computed."""
         encoded = self.stock.encode(sample)
         scored = [self._gold_tokens(sample)] if encoded.generates else encoded.continuations
-        pairs = list(zip(encoded.contexts, scored, strict=True))
-        sequences = [(context + continuation)[: -1 if continuation else None] for context, continuation in pairs]
-        reads = [
-            list(range(len(c) - 1, len(sequence))) for c, sequence in zip(encoded.contexts, sequences, strict=True)
-        ]
+        sequences, reads = scored_sequences(encoded.contexts, scored)
         item = self.executor.open(sequences, reads)
         where = {row: i for i, row in enumerate(item.reads.tolist())}
         at = [where[item.packed.rows[i][p]] for i, positions in enumerate(reads) for p in positions[: len(scored[i])]]

@@ -18,6 +18,7 @@ from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
 from cola_search.model.riding import rides
 from cola_search.model.stock import Encoded, Stock
+from cola_search.replica import is_fatal
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ OF_THE_FAMILY = (
     LookupError,
     AssertionError,
     RuntimeError,
-    NotImplementedError,
 )  # what layers raise that are handed what they were not made for
 
 
@@ -137,8 +137,7 @@ def out_of_memory(error: Exception) -> bool:
 
 def of_the_device(error: Exception) -> bool:
     """Whether CUDA or one of its libraries failed, which says nothing of the model."""
-    named = any(name in str(error) for name in ("CUDA error", "CUBLAS_STATUS", "cuDNN error", "CUDNN_STATUS"))
-    return named or type(error).__name__ == "AcceleratorError"
+    return is_fatal(error) or any(name in str(error) for name in ("CUBLAS_STATUS", "cuDNN error", "CUDNN_STATUS"))
 
 
 def memory_bytes(text: str, device: torch.device, sharing: int = 1) -> int:

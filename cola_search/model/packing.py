@@ -25,6 +25,19 @@ class Packed:
     rows: list[list[int]]
 
 
+def scored_sequences(
+    contexts: list[list[int]], continuations: list[list[int]]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Each context with its continuation but the last token of it, and the positions after which tokens are scored.
+
+    Where there is no continuation, the end of the context is read.
+    """
+    pairs = list(zip(contexts, continuations, strict=True))
+    sequences = [(context + continuation)[: -1 if continuation else None] for context, continuation in pairs]
+    reads = [list(range(len(context) - 1, len(s))) for context, s in zip(contexts, sequences, strict=True)]
+    return sequences, reads
+
+
 def pack(sequences: list[list[int]]) -> Packed:
     """The token tree of the sequences; a single sequence comes out as itself with a causal mask."""
     ids: list[int] = []

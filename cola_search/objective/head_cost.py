@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from cola_search.model.loading import LoadedModel
-from cola_search.model.packing import pack
+from cola_search.model.packing import pack, scored_sequences
 from cola_search.model.stock import Encoded, Stock
 from cola_search.model.surgery import find_layers
 from cola_search.tasks.sample import Sample
@@ -23,9 +23,9 @@ def head_cost(stock: Stock, samples: Sequence[Sample]) -> float:
 
 def share_read(encoded: Encoded) -> float:
     """The rows of an item that the head reads, as a share of all its rows."""
-    pairs = list(zip(encoded.contexts, encoded.continuations, strict=True))
-    packed = pack([(context + continuation)[: -1 if continuation else None] for context, continuation in pairs])
-    read = {row for (context, _), rows in zip(pairs, packed.rows, strict=True) for row in rows[len(context) - 1 :]}
+    sequences, reads = scored_sequences(encoded.contexts, encoded.continuations)
+    packed = pack(sequences)
+    read = {rows[p] for rows, positions in zip(packed.rows, reads, strict=True) for p in positions}
     return len(read) / len(packed.ids)
 
 

@@ -94,8 +94,8 @@ class Found:
 
 def find(lab: Lab, method: Method, budget: float | None = None) -> Found:
     """What the method finds on the search items. `budget`: layer executions that it keeps to there, in all."""
-    view, extra, first = View(lab.board, lab.base), 0.0, lab.settings.objective.first
-    view.limit = float("inf") if budget is None else budget
+    view = View(lab.board, lab.base, float("inf") if budget is None else budget)
+    extra, first = 0.0, lab.settings.objective.first
     match method:
         case "tree" | "random":
             extra = _prior_cost(lab) if method == "tree" else 0.0

@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from cola_search.errors import UserError
-from cola_search.report.page import read_run, render, summarize_run, write_page
+from cola_search.report.page import read_run, render, summarize_run
 from cola_search.report.stats import Z95, Difference, Mean, Rate, mean_of, newcombe
 from cola_search.report.summary import Summary
 from cola_search.report.tally import base_right
+from cola_search.report.whole_file import write_whole
 
 _SAY_NOTHING = ("run_dir", "cluster.", "tracking.")
 """Settings that cannot change a record."""
@@ -46,7 +47,7 @@ def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
     runs = [load_run(folder, name) for folder, name in zip(run_dirs, run_names(run_dirs), strict=True)]
     settings = what_differs([_settings(run.folder) for run in runs])
     rows = [_row(run, runs[0], words, path.parent) for run, words in zip(runs, settings, strict=True)]
-    return write_page(path, render("comparison", f"{len(runs)} runs", {"runs": rows, "reference": runs[0].name}, {}))
+    return write_whole(path, render("comparison", f"{len(runs)} runs", {"runs": rows, "reference": runs[0].name}, {}))
 
 
 def load_run(folder: Path, name: str) -> Run:

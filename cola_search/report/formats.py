@@ -12,6 +12,7 @@ from typing import Any
 from cola_search.chain import Chain
 from cola_search.records import FoundChain, Record
 from cola_search.report.tally import base_right
+from cola_search.report.whole_file import write_whole
 
 MAX_SEGMENT = 4
 """Most layers of one segment of PoLar."""
@@ -138,9 +139,7 @@ def write_drllm(records: Iterable[Record], path: Path) -> dict[str, int]:
             for name, value in row.items():
                 table[name].append(value)
     data = {**header, "counts": dict(counts), **table}
-    part = path.with_name(path.name + ".part")
-    part.write_text(_json(data) + "\n", encoding="utf-8", errors="backslashreplace")
-    part.replace(path)
+    write_whole(path, _json(data) + "\n")
     return dict(counts)
 
 

@@ -16,6 +16,7 @@ from cola_search.records import Record, read_records
 from cola_search.report.facts import Facts, facts
 from cola_search.report.figures import figures
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts
+from cola_search.report.whole_file import write_whole
 
 CHUNK = 32
 """Samples that are packed together; opening one of them inflates its neighbours too."""
@@ -44,7 +45,7 @@ def write_report(run_dir: Path) -> Path:
     Raises UserError if the folder has no records.
     """
     page = render_run(read_run(run_dir), *_known(run_dir), name=run_dir.resolve().name)
-    return write_page(run_dir / "report.html", page)
+    return write_whole(run_dir / "report.html", page)
 
 
 def read_run(run_dir: Path) -> Iterator[Record]:
@@ -181,11 +182,3 @@ def script_json(value: Any) -> str:
 
 def _asset(name: str) -> str:
     return (files("cola_search.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def write_page(path: Path, page: str) -> Path:
-    """Writes the page in one step, so that a browser never loads half of it."""
-    part = path.with_suffix(".html.part")
-    part.write_text(page, encoding="utf-8", errors="backslashreplace")
-    part.replace(path)
-    return path

@@ -9,6 +9,7 @@ from cola_search.records import Record, package_version
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
 from cola_search.report.stats import Difference, Mean, Rate, in_words, mean_of, newcombe, points, wilson
 from cola_search.report.tally import ControlTally, Tally, base_right
+from cola_search.report.whole_file import write_whole
 
 SUMMARY_SCHEMA = 2
 
@@ -248,10 +249,4 @@ def _answer(record: Record, answer: int | str | None) -> str:
 
 def write_summary(path: Path, summary: Summary) -> None:
     """Writes summary.json in one step, so that a reader never sees half of it."""
-    part = path.with_suffix(".json.part")
-    part.write_text(
-        json.dumps(asdict(summary), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
-        encoding="utf-8",
-        errors="backslashreplace",
-    )
-    part.replace(path)
+    write_whole(path, json.dumps(asdict(summary), indent=2, allow_nan=False, ensure_ascii=False) + "\n")

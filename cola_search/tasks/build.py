@@ -15,7 +15,7 @@ from lm_eval.tasks._factory import TaskFactory
 from lm_eval.tasks._index import Entry
 
 from cola_search.errors import UserError
-from cola_search.tasks import hub, offline
+from cola_search.tasks import hub, items, offline
 from cola_search.tasks.config import TaskConfig
 from cola_search.tasks.definitions import find, protocols, runs_code
 
@@ -81,11 +81,7 @@ class _Builder(TaskFactory):
         try:
             return ConfigurableTask(config={**definition, "custom_dataset": lambda **_: data})
         except LookupError as error:  # lm-eval tries the definition on the first item
-            split = definition["test_split"]
-            raise UserError(
-                f"task.split={split}: {entry.name} has an item without a right answer ({error!r}); choose a split with "
-                "answers."
-            ) from error
+            raise items.unlabelled(definition["test_split"], entry.name, repr(error)) from error
 
     def _served(self, task: str, definition: LmEvalConfig) -> offline.Served | None:
         """The data set of the wheels to read, None to ask the hub; raises UserError where neither may be."""

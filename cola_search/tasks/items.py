@@ -13,7 +13,6 @@ Doc = dict[str, Any]
 Answer = tuple[list[str] | None, list[int | str]]
 _QUESTION_KEYS = ("question", "problem", "Question", "question_stem", "query", "goal", "sentence", "input")
 _LABEL_KEYS = ("label", "cop")  # below zero where the answers are held back; "answer" may be any number
-_LABELLED = "choose a split with answers"
 _KINDS = {"multiple_choice": "loglikelihood", "loglikelihood": "loglikelihood", "generate_until": "generate_until"}
 
 
@@ -63,7 +62,7 @@ def answer(part: Any, doc: Doc) -> Answer:
     try:
         return _answer(part, doc)
     except Exception as error:  # a definition's own code
-        raise UserError(f"{_split(part)} has an item without a right answer ({error!r}); {_LABELLED}.") from error
+        raise unlabelled(_test_split(part), part.config.task, repr(error)) from error
 
 
 def refuse_unlabelled(part: Any, doc: Doc, known: Answer) -> None:
@@ -73,8 +72,7 @@ def refuse_unlabelled(part: Any, doc: Doc, known: Answer) -> None:
         return
     label = next((doc[key] for key in _LABEL_KEYS if key in doc), None)
     if label in (-1, "-1", "") or not all(0 <= gold < len(choices) for gold in golds if isinstance(gold, int)):
-        told = "" if label is None else f" (label {label})"
-        raise UserError(f"{_split(part)} has an item without a right answer{told}; {_LABELLED}.")
+        raise unlabelled(_test_split(part), part.config.task, "" if label is None else f"label {label}")
 
 
 def _answer(part: Any, doc: Doc) -> Answer:
@@ -89,8 +87,16 @@ def _answer(part: Any, doc: Doc) -> Answer:
     return choices, [t if isinstance(t, int) else choices.index(t) if t in choices else -1 for t in targets]
 
 
-def _split(part: Any) -> str:
-    return f"task.split={getattr(part.config, 'test_split', None)}: {part.config.task}"
+def unlabelled(split: str | None, task: str, told: str) -> UserError:
+    """What is raised for a split that has an item without a right answer; `told`: what it has instead, if known."""
+    instead = f" ({told})" if told else ""
+    return UserError(
+        f"task.split={split}: {task} has an item without a right answer{instead}; choose a split with answers."
+    )
+
+
+def _test_split(part: Any) -> str | None:
+    return getattr(part.config, "test_split", None)
 
 
 def question(part: Any, doc: Doc) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cola_search.errors import UserError
 from cola_search.tasks.config import TaskConfig
-from cola_search.tasks.task import Task
+from cola_search.tasks.task import OTHERS, Task
 
 if TYPE_CHECKING:
     from cola_search.model.loading import LoadedModel
@@ -29,6 +29,11 @@ def load_task(task: str | TaskConfig, *, model: "LoadedModel | None" = None, **s
     if model is not None:
         check_fits(loaded, model)
     return loaded
+
+
+def task_of_run(config: TaskConfig, samples: int | None) -> Task:
+    """The task of a run over its first items (None: all), with OTHERS of them at least: for its facts and its controls."""
+    return load_task(config, limit=samples and max(samples, OTHERS))
 
 
 def check_fits(task: Task, model: "LoadedModel", ids: Sequence[str] | None = None) -> None:

@@ -21,7 +21,9 @@ from cola_search.tasks.sample import Sample
 if TYPE_CHECKING:
     from cola_search.model.loading import LoadedModel
 
-OTHERS = 500  # of a task's first items, from which controls draw other items: the same however many samples a run has
+OTHERS = (
+    500  # first items, whatever a run has of them: chance and majority are known from them, controls draw from them
+)
 
 
 class Task(Sequence[Sample]):
