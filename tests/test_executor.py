@@ -1,6 +1,7 @@
 """The engine against stock transformers, on tiny random models in float32."""
 
 import itertools
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -164,6 +165,25 @@ def test_a_batch_that_does_not_fit_memory_is_halved_and_the_size_remembered(
     sizes.clear()
     executor.run([(item, [(2, 0), (2, 1), (2, 3), (2, 2)])])
     assert max(sizes) <= 2
+
+
+def test_nothing_of_a_batch_that_did_not_fit_is_held_while_its_halves_run(
+    llama: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Executor(Anatomy(llama), BYTES)
+    item = executor.open(SEQUENCES, READS)
+    real, lost = executor.anatomy.run_layer, []
+
+    def run_layer(layer, hidden, *rest):
+        if not lost and len(hidden) > 1:
+            lost.append(weakref.ref(hidden))
+            raise torch.OutOfMemoryError("no room")
+        assert not lost or lost[0]() is None
+        return real(layer, hidden, *rest)
+
+    monkeypatch.setattr(executor.anatomy, "run_layer", run_layer)
+    executor.run([(item, CHAINS)])
+    assert lost
 
 
 @pytest.mark.parametrize("keep_kv", [False, True])

@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cola_search import Chain, ModelScorer, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import Answer
+from cola_search.model.decode import Decoder
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.outcome import Score
@@ -85,6 +88,31 @@ def test_written_tokens_cost_layer_executions_one_chain_at_a_time_too(tiny_model
     (item,) = load_task("arithmetic_short", limit=1, chat_template=False)
     (slow,) = ModelScorer(tiny_model, item.task, EngineSettings(mode="stock")).score_many([(item, TINY[:1])])
     assert slow.layer_executions > 6
+
+
+def test_a_generation_that_does_not_fit_memory_is_halved_and_the_size_remembered(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = load_task("arithmetic_short", limit=2, chat_template=False)
+    settings = EngineSettings(memory="50MB", mode="batched", samples_in_flight=2)
+    work = [(item, TINY) for item in items]
+    wanted = ModelScorer(tiny_model, items, settings).score_many(work)
+    real, sizes = Decoder.step, []
+
+    def step(decoder: Decoder, tokens: np.ndarray, t: int) -> Any:
+        sizes.append(len(tokens))
+        if t and len(tokens) > 3:
+            raise torch.OutOfMemoryError("no room")
+        return real(decoder, tokens, t)
+
+    monkeypatch.setattr(Decoder, "step", step)
+    scorer = ModelScorer(tiny_model, items, settings)
+    for scored, expected in zip(scorer.score_many(work), wanted, strict=True):
+        assert [score.prediction for score in scored.scores] == [score.prediction for score in expected.scores]
+        assert scored.layer_executions == expected.layer_executions  # tokens that were lost are not charged
+    sizes.clear()
+    scorer.score_many([(items[0], [Chain((0, 1)), Chain((0, 2)), Chain((0, 3)), Chain((0, 4))])])
+    assert max(sizes) <= 2
 
 
 def test_the_reported_cost_is_what_the_engine_ran(tiny_model: LoadedModel) -> None:

@@ -1,6 +1,8 @@
 """Answers to a sample's requests for many chains at once, on the executor."""
 
 import itertools
+import logging
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +16,12 @@ from cola_search.model.answers import Answer, StopWatch
 from cola_search.model.batches import Item
 from cola_search.model.decode import Decoder, generate
 from cola_search.model.executor import Executor
+from cola_search.model.free_memory import give_back_unused
 from cola_search.model.packing import scored_sequences
 from cola_search.model.readout import Readout
 from cola_search.model.stock import Encoded, Stock
+
+log = logging.getLogger(__name__)
 
 GOLD_TOKENS = 32  # of the gold answer that shape the reward of a generated task
 
@@ -41,6 +46,7 @@ class BatchedSession:
 
 
 Work = list[tuple[BatchedSession, list[Chain]]]
+Generation = tuple[BatchedSession, tuple[int, ...], Tensor]  # with the final states [R, d] of its prompt's read rows
 States = list[list[Tensor]]  # per session and chain the final states [R, d] of the rows that are read
 
 
@@ -50,6 +56,7 @@ class Batched:
     def __init__(self, anatomy: Anatomy, executor: Executor, stock: Stock):
         self.executor, self.stock = executor, stock
         self.readout = Readout(anatomy)
+        self.most_together = sys.maxsize  # chains that generate at once: halved whenever memory does not suffice
 
     def open(self, sample: Any) -> BatchedSession:
         """The sample, tokenised and with its embeddings computed."""
@@ -116,25 +123,49 @@ class Batched:
     def _generated(self, work: Work, final: States) -> list[list[Answer]]:
         owners = [session for session, chains in work for _ in chains]
         chains = [tuple(chain) for _, some in work for chain in some]
-        prompts = [len(session.encoded.contexts[0]) for session in owners]
         states = [state for some in final for state in some]
-        first = torch.stack(
-            [state[s.item.reads.tolist().index(n - 1)] for s, n, state in zip(owners, prompts, states, strict=True)]
-        )
+        found = self._decoded(list(zip(owners, chains, states, strict=True)))
+        margins = np.concatenate([self._gold_margins(*one) for one in zip(work, final, strict=True)])
+        answers = [Answer([text], float(margins[c]), lead) for c, (text, lead) in enumerate(found)]
+        for session, _ in work:
+            session.item.prefixes.release()
+        split = np.cumsum([0, *(len(some) for _, some in work)]).tolist()
+        return [answers[a:b] for a, b in itertools.pairwise(split)]
+
+    def _decoded(self, generations: list[Generation]) -> list[tuple[str, float]]:
+        """Text and lead of each; where memory does not suffice for all together, half of them, and from then on no more."""
+        found: list[tuple[str, float]] = []
+        while len(found) < len(generations):
+            some = generations[len(found) : len(found) + self.most_together]
+            try:
+                found += self._decode(some)
+                continue
+            except torch.OutOfMemoryError:
+                if len(some) == 1:
+                    raise
+            # outside of the except block, where the failed call's tensors are still held
+            self.most_together = len(some) // 2
+            log.warning("out of memory: at most %d chains generate together from now on.", self.most_together)
+            give_back_unused()
+        return found
+
+    def _decode(self, generations: list[Generation]) -> list[tuple[str, float]]:
+        """Text and lead of each; charges their sessions for the tokens that were run."""
+        owners, chains, states = zip(*generations, strict=True)
+        prompts = [len(session.encoded.contexts[0]) for session in owners]
+        ends = [
+            state[s.item.reads.tolist().index(n - 1)] for s, n, state in zip(owners, prompts, states, strict=True)
+        ]
         bound = max(session.encoded.max_new_tokens for session in owners)
-        decoder = Decoder(self.executor, [session.item for session in owners], chains, prompts, bound)
+        decoder = Decoder(self.executor, [session.item for session in owners], list(chains), prompts, bound)
         watch = [
             StopWatch(session.sample, session.encoded, self.stock.lm.tokenizer, self.executor.anatomy.hf)
             for session in owners
         ]
-        tokens, leads = generate(decoder, first, lambda c, generated: watch[c].done(generated), bound)
-        margins = np.concatenate([self._gold_margins(*one) for one in zip(work, final, strict=True)])
-        answers = [Answer([watch[c].text(t)], float(margins[c]), float(leads[c])) for c, t in enumerate(tokens)]
+        tokens, leads = generate(decoder, torch.stack(ends), lambda c, generated: watch[c].done(generated), bound)
         for c, session in enumerate(owners):
             session.layer_executions += decoder.tokens_run[c] * len(chains[c]) / session.item.num_rows
-            session.item.prefixes.release()
-        split = np.cumsum([0, *(len(some) for _, some in work)]).tolist()
-        return [answers[a:b] for a, b in itertools.pairwise(split)]
+        return [(watch[c].text(t), float(leads[c])) for c, t in enumerate(tokens)]
 
     def _gold_margins(self, one: tuple[BatchedSession, list[Chain]], final: list[Tensor]) -> np.ndarray:
         """Per chain the mean lead of the gold answer's tokens, at most 0; nan where the task has no short answer."""

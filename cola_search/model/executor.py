@@ -18,6 +18,7 @@ from torch import Tensor
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Item, Stack, batch_inputs, by_item, kv_rows_of, own_rows, rows_of
+from cola_search.model.free_memory import give_back_unused
 from cola_search.model.packing import pack
 from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
@@ -213,14 +214,15 @@ class Executor:
         for group in self._groups(batch):
             try:
                 run(group)
+                continue
             except torch.OutOfMemoryError:  # nothing was entered for this group yet
                 if len(group) == 1:
                     raise
-                self.max_batch_tokens = max(1, len(group) // 2) * group[0][0].num_rows
-                log.warning("out of memory: engine.max_batch_tokens is %d from now on.", self.max_batch_tokens)
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                self._run_groups(group, run)
+            # outside of the except block, where the failed call's tensors are still held
+            self.max_batch_tokens = max(1, len(group) // 2) * group[0][0].num_rows
+            log.warning("out of memory: engine.max_batch_tokens is %d from now on.", self.max_batch_tokens)
+            give_back_unused()
+            self._run_groups(group, run)
 
     def _groups(self, batch: list[tuple[Item, Node]]) -> list[list[tuple[Item, Node]]]:
         """Splits a batch by length, so that padding stays under a quarter and no call exceeds `max_batch_tokens`."""
