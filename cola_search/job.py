@@ -48,7 +48,7 @@ class Worker:
         self.model = model or load_model(settings.model)
         self.task = (task or task_of_run(settings.task, settings.samples)).bind(self.model)
         if task is None:  # a task that was given has its items chosen one by one
-            check_longest_fit(self.task, self.model, self.task.ids[: settings.samples])
+            check_longest_fit(self.task, self.model, self.task.ids.first(settings.samples))
         self.scorer = ModelScorer(self.model, self.task, settings.engine)
         self.priors = PriorTables(settings, self.model)
         self.probes = Probes(settings, self.scorer, self.task, self.model.num_layers)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from cola_search.digests import TextSet
 from cola_search.errors import UserError
 from cola_search.records import SCHEMA, Record, read_record, read_records, record_lines
 
@@ -85,7 +86,7 @@ class RecordWriter:
             on_failure.pop_all()
         os.close(self._file)
         self._file, self._end = fresh, os.fstat(fresh).st_size
-        self.finished -= gone
+        self.finished, _ = _scan(self.path)
         return len(gone)
 
     def close(self) -> None:
@@ -152,9 +153,9 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _scan(path: Path) -> tuple[set[str], int]:
+def _scan(path: Path) -> tuple[TextSet, int]:
     """The ids in the file, and where its last whole line ends."""
-    finished: set[str] = set()
+    finished = TextSet()
     last = 0
     for end, data in record_lines(path):
         if data["schema"] > SCHEMA:

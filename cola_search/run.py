@@ -18,6 +18,7 @@ from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts, write
 from cola_search.run_folder import RECORDS, SUMMARY, claim
 from cola_search.settled import Founding
 from cola_search.tasks.load import task_of_run
+from cola_search.tasks.task import Task
 from cola_search.tracking import Tracker, make_tracker
 
 
@@ -32,17 +33,17 @@ def run(settings: Settings, command: str = "") -> Summary:
         if settings.cluster.retry_given_up:
             writer.drop(_given_up)
         task = task_of_run(settings.task, settings.samples)
-        ids = task.ids[: settings.samples]
-        check_apart(settings.prior, ((sample_id, task.question(sample_id)) for sample_id in ids))
+        check_apart(settings.prior, ((sample_id, task.question(sample_id)) for sample_id in _ids(task, settings)))
         builder = SummaryBuilder()
         for record in read_records(folder / RECORDS):
             builder.add(record)
-        todo = [sample_id for sample_id in ids if sample_id not in writer.finished]
+        count = sum(1 for _ in _todo(task, settings, writer))
         rate = None
         with make_tracker(settings) as tracker:
-            if todo:
+            if count:
+                todo = _todo(task, settings, writer)
                 order = longest_first((sample_id, task.prompt_length(sample_id)) for sample_id in todo)
-                with RunProgress(len(ids), builder.tally) as progress:
+                with RunProgress(builder.tally.samples + count, builder.tally) as progress:
                     for line in filter(None, (*task.notes, tracker.place)):
                         progress.say(line)
                     rate = _search(settings, order, writer, builder, tracker, progress)
@@ -51,6 +52,15 @@ def run(settings: Settings, command: str = "") -> Summary:
             write_report(folder)
             tracker.finish(summary, folder / RECORDS)
     return summary
+
+
+def _ids(task: Task, settings: Settings) -> Iterator[str]:
+    """The ids of the run's items, one by one: nothing here grows with their number but the 8 bytes of each that is done."""
+    return task.ids.first(settings.samples)
+
+
+def _todo(task: Task, settings: Settings, writer: RecordWriter) -> Iterator[str]:
+    return (sample_id for sample_id in _ids(task, settings) if sample_id not in writer.finished)
 
 
 def _search(

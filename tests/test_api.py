@@ -13,7 +13,7 @@ from cola_search.model.loading import LoadedModel
 def test_search_yields_a_record_a_sample_without_hydra_and_ray(tiny_model: LoadedModel) -> None:
     task = load_task("arc_easy", limit=2)
     records = list(search(tiny_model, task, simulations=8, engine=EngineSettings(memory="50MB")))
-    assert [record.sample for record in records] == task.ids
+    assert [record.sample for record in records] == list(task.ids)
     assert all(record.counts.simulations == 8 for record in records)
 
 

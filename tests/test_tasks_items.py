@@ -18,7 +18,7 @@ def part(output_type: str = "multiple_choice", **more: Any) -> Any:
 
 
 def test_items_of_a_group_alternate() -> None:
-    assert items.alternate([2, 1, 3]) == [(0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (2, 2)]
+    assert items.alternate([2, 1, 3]).tolist() == [[0, 0], [1, 0], [2, 0], [0, 1], [2, 1], [2, 2]]
 
 
 def test_the_kind_is_that_of_the_requests() -> None:
@@ -40,13 +40,6 @@ def test_the_kind_is_that_of_the_requests() -> None:
 def test_a_task_that_cannot_be_searched_is_refused_with_the_reason(parts: list[Any], reason: str) -> None:
     with pytest.raises(UserError, match=rf"task.name=t.*{reason}"):
         items.common_kind("t", parts)
-
-
-def test_the_data_sets_own_ids_are_used_only_if_they_are_unique() -> None:
-    assert items.own_ids([{"id": "a"}, {"id": 7}]) == ["a", "7"]
-    assert items.own_ids([{"id": "a"}, {"id": "a"}]) is None
-    assert items.own_ids([{"id": ""}, {"id": "a"}]) is None
-    assert items.own_ids([{"key": "a"}]) is None
 
 
 def test_the_question_shown_is_the_documents_own_wording() -> None:

@@ -153,9 +153,7 @@ class Batched:
         """Text and lead of each; charges their sessions for the tokens that were run."""
         owners, chains, states = zip(*generations, strict=True)
         prompts = [len(session.encoded.contexts[0]) for session in owners]
-        ends = [
-            state[s.item.reads.tolist().index(n - 1)] for s, n, state in zip(owners, prompts, states, strict=True)
-        ]
+        ends = [state[s.item.reads.tolist().index(n - 1)] for s, n, state in zip(owners, prompts, states, strict=True)]
         bound = max(session.encoded.max_new_tokens for session in owners)
         decoder = Decoder(self.executor, [session.item for session in owners], list(chains), prompts, bound)
         watch = [

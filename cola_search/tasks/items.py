@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from lm_eval.api.task import ConfigurableTask
 
 from cola_search.errors import UserError
@@ -40,18 +41,11 @@ def docs_of(part: Any) -> Sequence[Doc]:
     return part.task_docs if isinstance(part, ConfigurableTask) else list(part.eval_docs)
 
 
-def alternate(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """(part, index) of every item: the first of each part, then the second of each, and so on."""
-    return [(part, i) for i in range(max(lengths, default=0)) for part, length in enumerate(lengths) if i < length]
-
-
-def own_ids(docs: Sequence[Doc]) -> list[str] | None:
-    """The data set's own ids, None where it has none or they are not unique."""
-    columns = getattr(docs, "column_names", None) or (list(docs[0]) if len(docs) else [])
-    if "id" not in columns:
-        return None
-    ids = [str(doc["id"]) for doc in docs]
-    return ids if len(set(ids)) == len(ids) and all(ids) else None
+def alternate(lengths: Sequence[int]) -> np.ndarray:
+    """(part, index) of every item, int32 `[n, 2]`: the first of each part, then the second of each, and so on."""
+    part = np.repeat(np.arange(len(lengths)), lengths)
+    index = np.concatenate([np.arange(length) for length in lengths])
+    return np.stack([part, index], axis=1)[np.lexsort((part, index))].astype(np.int32)
 
 
 def answer(part: Any, doc: Doc) -> Answer:

@@ -1,7 +1,8 @@
 """From a task name to items, checked before anything expensive starts."""
 
 import dataclasses
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cola_search.errors import UserError
@@ -57,9 +58,9 @@ def check_fits(task: Task, model: "LoadedModel", ids: Sequence[str] | None = Non
                 )
 
 
-def check_longest_fit(task: Task, model: "LoadedModel", ids: Sequence[str]) -> None:
+def check_longest_fit(task: Task, model: "LoadedModel", ids: Iterable[str]) -> None:
     """`check_fits` of those of the items with the longest documents: a replica makes the other prompts when it gets to them."""
-    check_fits(task, model, sorted(ids, key=task.prompt_length, reverse=True)[:LONGEST])
+    check_fits(task, model, heapq.nlargest(LONGEST, ids, key=task.prompt_length))
 
 
 def context_length(model: "LoadedModel") -> int:

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -16,14 +16,16 @@ from cola_search.tasks import items
 from cola_search.tasks.build import build, quiet
 from cola_search.tasks.chat import ChatTemplate, chat_template_of
 from cola_search.tasks.config import TaskConfig
+from cola_search.tasks.ids import Ids
 from cola_search.tasks.sample import Sample
 
 if TYPE_CHECKING:
     from cola_search.model.loading import LoadedModel
 
-OTHERS = (
-    500  # first items, whatever a run has of them: chance and majority are known from them, controls draw from them
-)
+OTHERS = 500
+"""First items, whatever a run has of them: chance and majority are known from them, controls draw from them."""
+KEPT = 5_000
+"""Items that were made and answers that were read, kept to be asked for again."""
 
 
 class Task(Sequence[Sample]):
@@ -44,15 +46,15 @@ class Task(Sequence[Sample]):
         with quiet():
             self._docs = [items.docs_of(part) for part in self.parts]
         self._places = items.alternate([len(docs) for docs in self._docs])[: config.limit]
-        if not self._places:
+        if not len(self._places):
             raise UserError(f"task.name={config.name} has no items; choose another task or split (task.split).")
         self._bound = chat
         self._chat_on, self._chat = self._choose_chat(chat)
-        self._requests: list[dict[int, list[Instance]]] = [{} for _ in self.parts]
+        self._requests: list[list[list[Instance]]] = [[] for _ in self.parts]  # of few-shot prompts
         self._samples: dict[int, Sample] = {}
         self._answers: dict[tuple[int, int], items.Answer] = {}
         self._making = threading.RLock()
-        for p, i in self._places[: len(self.parts)]:
+        for p, i in self._first(len(self.parts)):
             items.refuse_unlabelled(self.parts[p], self._docs[p][i], self._answer(p, i))
         for part in self.parts:
             part.set_fewshot_seed(config.fewshot_seed)
@@ -74,34 +76,33 @@ class Task(Sequence[Sample]):
         if isinstance(key, slice):
             return [self[i] for i in range(*key.indices(len(self)))]
         if isinstance(key, str):
-            if key not in self._positions:
-                raise KeyError(f"{self.name} has no item {key} among its {len(self)}.")
-            key = self._positions[key]
+            key = self._position(key)
         position = range(len(self))[key]
         with self._making:
             if position not in self._samples:
-                self._samples[position] = self._make(position)
+                _add(self._samples, position, self._make(position))
             return self._samples[position]
 
     @cached_property
-    def ids(self) -> list[str]:
+    def ids(self) -> Ids:
         """The ids of the items in order: the data set's own where they are unique, else their places in the split."""
         prefixes = [f"{part.config.task}/" if len(self.parts) > 1 else "" for part in self.parts]
-        own = [items.own_ids(docs) for docs in self._docs]
-        return [prefixes[p] + (str(i) if own[p] is None else own[p][i]) for p, i in self._places]  # type: ignore[index]
+        return Ids(self._places, self._docs, prefixes)
 
     @cached_property
     def chance(self) -> float | None:
         """The accuracy of guessing among the options, None where there are none."""
-        judged = [self._answer(p, i) for p, i in self._places]
-        if any(choices is None for choices, _ in judged):
-            return None
-        return float(np.mean([len(golds) / len(choices) for choices, golds in judged if choices is not None]))
+        shares = []
+        for choices, golds in (self._answer(p, i) for p, i in self._first()):
+            if choices is None:
+                return None
+            shares.append(len(golds) / len(choices))
+        return float(np.mean(shares))
 
     @cached_property
     def majority(self) -> float:
         """The accuracy of always giving the most frequent gold answer (for options: always the same position)."""
-        golds = Counter(gold for p, i in self._places for gold in set(self._answer(p, i)[1]))
+        golds = Counter(gold for p, i in self._first() for gold in set(self._answer(p, i)[1]))
         return golds.most_common(1)[0][1] / len(self)
 
     @property
@@ -115,7 +116,7 @@ class Task(Sequence[Sample]):
         and all settings that go into a prompt."""
         settings = replace(self.config, limit=None, metric=None, source="auto")
         described = [items.prompt_settings(part) for part in self.parts[:3]]
-        shown = [(items.prompt_text(self.parts[p], self._docs[p][i]), self._answer(p, i)) for p, i in self._places[:3]]
+        shown = [(items.prompt_text(self.parts[p], self._docs[p][i]), self._answer(p, i)) for p, i in self._first(3)]
         return hashlib.sha256(repr((settings, described, shown)).encode()).hexdigest()[:16]
 
     @property
@@ -125,18 +126,18 @@ class Task(Sequence[Sample]):
 
     def prompt_length(self, sample_id: str) -> int:
         """Characters of the item's document, which stand for the length of its prompt."""
-        part, index = self._places[self._positions[sample_id]]
+        part, index = self._place(self._position(sample_id))
         return len(str(self._docs[part][index]))
 
     def question(self, sample_id: str) -> str:
         """What the item asks, as reports show it."""
-        part, index = self._places[self._positions[sample_id]]
+        part, index = self._place(self._position(sample_id))
         return items.question(self.parts[part], self._docs[part][index])
 
     def other_answer(self, sample: Sample, rng: np.random.Generator, avoid: int | str | None) -> Sample:
         """Another item whose wanted text is neither this one's nor `avoid`; raises ValueError if there is none."""
         for position in rng.permutation(min(len(self), OTHERS)):
-            p, i = self._places[int(position)]
+            p, i = self._place(int(position))
             if p == sample.part and self._answer(p, i)[1][0] not in (sample.gold, avoid):
                 return self[int(position)]
         raise ValueError(f"No item of {self.name} has another answer than {sample.id}.")
@@ -145,12 +146,23 @@ class Task(Sequence[Sample]):
         """Pickles as its configuration and tokenizer: the other side loads it from its own cache."""
         return Task, (self.config, self._bound)
 
-    @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {id_: position for position, id_ in enumerate(self.ids)}
+    def _place(self, position: int) -> tuple[int, int]:
+        """The part of an item, and its index there."""
+        part, index = self._places[position].tolist()
+        return part, index
+
+    def _first(self, count: int | None = None) -> Iterator[tuple[int, int]]:
+        """The places of the first so many items, or of all."""
+        return map(self._place, range(len(self))[:count])
+
+    def _position(self, sample_id: str) -> int:
+        position = self.ids.position(sample_id)
+        if position is None:
+            raise KeyError(f"{self.name} has no item {sample_id} among its {len(self)}.")
+        return position
 
     def _make(self, position: int) -> Sample:
-        p, i = self._places[position]
+        p, i = self._place(position)
         doc = self._docs[p][i]
         choices, golds = self._answer(p, i)
         items.refuse_unlabelled(self.parts[p], doc, (choices, golds))
@@ -160,12 +172,12 @@ class Task(Sequence[Sample]):
         return Sample(self.ids[position], doc, self._requests_of(p, i), gold, numbered, choices, question, self, p)
 
     def _requests_of(self, p: int, i: int) -> list[Instance]:
-        """The requests of an item. Few-shot examples are drawn from one stream, so items before it are made first."""
+        """The requests of an item. Few-shot examples are drawn from one stream, so items before it are made first, and kept."""
         made, part = self._requests[p], self.parts[p]
-        in_order = bool(part.config.num_fewshot)
-        for before in range(len(made), i + 1) if in_order else [i]:
-            if before not in made:
-                made[before] = self._construct(part, before, self._docs[p][before])
+        if not part.config.num_fewshot:
+            return self._construct(part, i, self._docs[p][i])
+        for before in range(len(made), i + 1):
+            made.append(self._construct(part, before, self._docs[p][before]))
         return made[i]
 
     def _construct(self, part: Any, i: int, doc: dict[str, Any]) -> list[Instance]:
@@ -194,9 +206,11 @@ class Task(Sequence[Sample]):
 
     def _answer(self, p: int, i: int) -> items.Answer:
         """The options and right answers of an item (kept: lm-eval compiles its templates anew each time, 1 ms)."""
-        if (p, i) not in self._answers:
-            self._answers[p, i] = items.answer(self.parts[p], self._docs[p][i])
-        return self._answers[p, i]
+        answer = self._answers.get((p, i))
+        if answer is None:
+            answer = items.answer(self.parts[p], self._docs[p][i])
+            _add(self._answers, (p, i), answer)
+        return answer
 
     def _choose_chat(self, chat: tuple[Any, str] | None) -> tuple[bool, ChatTemplate | None]:
         """Whether a template is on, and the template once the model is known; "auto", which protocols of ours say in
@@ -209,3 +223,10 @@ class Task(Sequence[Sample]):
         if not wanted:
             return False, None
         return True, None if chat is None else chat_template_of(chat[0], wanted, chat[1])
+
+
+def _add(kept: dict[Any, Any], key: Any, value: Any) -> None:
+    """Keeps a value with at most `KEPT` others, however many items there are."""
+    if len(kept) >= KEPT:
+        kept.clear()
+    kept[key] = value
