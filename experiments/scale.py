@@ -18,7 +18,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from cola_search.backend import Event
 from cola_search.cluster_settings import ClusterSettings, PoolLimits
+from cola_search.digests import TextSet
 from cola_search.order import longest_first
 from cola_search.pool import run_pool
 from cola_search.ray_backend import RayBackend
@@ -34,6 +35,8 @@ from cola_search.records import Counts, Evaluated, Record
 from cola_search.report.summary import SummaryBuilder
 from cola_search.report.tally import Tally
 from cola_search.simulated_backend import SimulatedBackend
+from cola_search.tasks.ids import Ids
+from cola_search.tasks.items import alternate
 
 RESULTS = Path(__file__).parent / "results"
 ASSUMED_CALL_SECONDS = 0.002  # Ray's work for a call where it was not measured
@@ -60,9 +63,24 @@ def sleeps(mean: float, sample_id: str) -> float:
     return mean * random.Random(sample_id).uniform(0.5, 1.5)
 
 
+class Documents(Sequence[dict[str, Any]]):
+    """A data set that stays on the disk."""
+
+    def __init__(self, samples: int) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, index: Any) -> Any:
+        return {"question": f"What is {index}?"}
+
+
 def stream(samples: int, mean: float) -> Iterator[str]:
     """Ids in the order of a real run: the longest first, as far as a prompt's length tells (here: not quite)."""
-    lengths = ((str(i), int(1000 * sleeps(mean, str(i)) * random.Random(i).uniform(0.7, 1.3))) for i in range(samples))
+    ids = Ids(alternate([samples]), [Documents(samples)], [""])
+    ids.position("0")  # a run asks for the prompt's length by id
+    lengths = ((i, int(1000 * sleeps(mean, i) * random.Random(i).uniform(0.7, 1.3))) for i in ids.first(None))
     return longest_first(lengths)
 
 
@@ -76,8 +94,11 @@ def simulate(replicas: int, samples: int, mean: float, record_seconds: float, st
         count_driver=True,
     )
     charged = 0.0
+    finished = TextSet()
+    order = stream(samples, mean)
     begun = time.perf_counter()
-    for _ in run_pool(backend, stream(samples, mean), PoolLimits()):
+    for record in run_pool(backend, order, PoolLimits()):
+        finished.add(record["sample"])
         backend.time += record_seconds
         charged += record_seconds
     loop = time.perf_counter() - begun

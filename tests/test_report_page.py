@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from record_fixture import record
@@ -15,6 +16,7 @@ from report_fixture import HOSTILE, make_record, synthetic_records, write_run
 
 from cola_search.errors import UserError
 from cola_search.record_writer import RecordWriter
+from cola_search.report import page as page_module
 from cola_search.report.page import CHUNK, LIBRARIES, SCRIPTS, pack, script_json, write_report
 from cola_search.report.summary import summarize, write_summary
 
@@ -25,7 +27,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_report(folder).read_text(encoding="utf-8")
 
 
-def unpack(page: str, name: str) -> object:
+def unpack(page: str, name: str) -> Any:
     block = re.search(rf'id="{name}">([^<]*)<', page)
     assert block is not None
     return json.loads(gzip.decompress(base64.b64decode(block[1])))
@@ -114,6 +116,17 @@ def test_a_sample_costs_less_than_three_kilobytes_in_the_page(tmp_path: Path):
     small = len(write_report(write_run(tmp_path / "small", synthetic_records(8))).read_bytes())
     large = len(write_report(write_run(tmp_path / "large", synthetic_records(72))).read_bytes())
     assert (large - small) / 64 < 3_000
+
+
+def test_a_large_run_shows_some_of_its_samples_evenly_and_counts_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write_run(tmp_path, synthetic_records(25))
+    every = unpack(write_report(folder).read_text(encoding="utf-8"), "samples")
+    monkeypatch.setattr(page_module, "MOST_SHOWN", 10)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert unpack(page, "samples") == {name: column[::3] for name, column in every.items()}
+    summary = json.loads(scripts(page)[0])["summary"]
+    assert summary["samples"] == 25
+    assert summary["warnings"][-1].startswith("This page shows 9 of 25 samples, evenly spread")
 
 
 def test_facts_of_the_task_come_from_the_summary_file(tmp_path: Path):

@@ -221,12 +221,13 @@ def generate(
     lead = np.full(len(decoder.chains), np.inf)
     rows = first_rows[decoder.active]
     for t in range(max_new_tokens):
-        logits = decoder.anatomy.logits(rows).float()
+        logits = decoder.anatomy.logits(rows)
         if penalty != 1.0:
+            logits = logits.float()
             penalise(logits, [[*decoder.prompts[c], *generated[c]] for c in decoder.active], penalty)
         top = logits.topk(2)
         tokens = top.indices[:, 0].cpu().numpy()
-        gaps = (top.values[:, 0] - top.values[:, 1]).cpu().numpy()
+        gaps = (top.values[:, 0].float() - top.values[:, 1].float()).cpu().numpy()
         lead[decoder.active] = np.minimum(lead[decoder.active], gaps)
         going = []
         for i, c in enumerate(decoder.active):

@@ -18,6 +18,8 @@ from cola_search.report.figures import figures
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts
 from cola_search.report.whole_file import write_whole
 
+MOST_SHOWN = 5_000
+"""Samples on a page; of a larger run it shows every second, third, ... one, and says so."""
 CHUNK = 32
 """Samples that are packed together; opening one of them inflates its neighbours too."""
 LIBRARIES = ("d3-7.9.0.min.js", "plot-0.6.17.umd.min.js")
@@ -44,7 +46,10 @@ def write_report(run_dir: Path) -> Path:
 
     Raises UserError if the folder has no records.
     """
-    page = render_run(read_run(run_dir), *_known(run_dir), name=run_dir.resolve().name)
+    records = read_run(run_dir)
+    with (run_dir / "records.jsonl").open("rb") as lines:
+        every = max(1, -(-sum(1 for _ in lines) // MOST_SHOWN))
+    page = render_run(records, *_known(run_dir), name=run_dir.resolve().name, every=every)
     return write_whole(run_dir / "report.html", page)
 
 
@@ -77,15 +82,23 @@ def _known(run_dir: Path) -> tuple[TaskFacts, float | None]:
 
 
 def render_run(
-    records: Iterable[Record], task: TaskFacts, evaluations_per_second: float | None = None, *, name: str = ""
+    records: Iterable[Record],
+    task: TaskFacts,
+    evaluations_per_second: float | None = None,
+    *,
+    name: str = "",
+    every: int = 1,
 ) -> str:
-    """The page of one run; the records are read once and in order."""
+    """The page of one run; the records are read once and in order, and every so many-th one is shown."""
     builder, seen, columns = SummaryBuilder(), [], _Columns()
-    for record in records:
+    for index, record in enumerate(records):
         builder.add(record)
-        seen.append(facts(record))
-        columns.add(record, seen[-1])
+        if index % every == 0:
+            seen.append(facts(record))
+            columns.add(record, seen[-1])
     summary = builder.summary(task, evaluations_per_second)
+    if every > 1:
+        summary = replace(summary, warnings=[*summary.warnings, _part_shown(len(seen), summary.samples)])
     data = {
         "kind": "run",
         "name": name,
@@ -95,6 +108,13 @@ def render_run(
         "run": columns.run,
     }
     return render("run", f"{summary.model} on {summary.task}", data, columns.blocks())
+
+
+def _part_shown(shown: int, samples: int) -> str:
+    return (
+        f"This page shows {shown:,} of {samples:,} samples, evenly spread: the rates and means are of all of them, "
+        "the table, the maps and the curves of those that are shown."
+    )
 
 
 class _Columns:
