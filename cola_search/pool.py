@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 from cola_search.backend import Done, Event, Failed, Lost, Record, ReplicaBackend, Up
 from cola_search.cluster_settings import PoolLimits
+from cola_search.errors import UserError
 
 log = logging.getLogger(__name__)
 
 GIVEN_UP = "given up, "  # how the error of every record that is made here begins
 MAX_LOSSES = 10  # a sample that was lost this often for any reason (nodes that vanish, ...) is given up
 MAX_RAISED = 3  # a replica with so many calls in a row that raised is sick: it is replaced
+MAX_SICK = 3  # rounds of replacing all replicas, with no call answered in between, after which the run ends
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Pool:
     running: dict[int, float] = field(default_factory=dict)  # replica -> when its first call began; oldest first
     raised: dict[int, list[str]] = field(default_factory=dict)  # replica -> errors of its last calls, if they raised
     proven: set[int] = field(default_factory=set)  # replicas whose last call was answered
+    sick: int = 0  # replicas replaced because they raised, since a call was answered
     by_depth: list[dict[int, None]] = field(default_factory=list)  # [d] = replicas with d calls, room for more
 
     def __post_init__(self) -> None:
@@ -140,6 +143,7 @@ class Pool:
             case Done(replica, records):
                 self.raised.pop(replica, None)
                 self.proven.add(replica)
+                self.sick = 0
                 return self._accept(self._finish_call(replica), records)
             case Failed(replica, error):
                 self.raised.setdefault(replica, []).append(error)
@@ -224,10 +228,20 @@ class Pool:
             if len(errors) >= MAX_RAISED:
                 error = f"{len(errors)} calls in a row raised, the last: {errors[-1]}"
                 records += self._replace(replica, error, blame=False)
+                self._count_sick(errors[-1])
         while self.running and self._seconds_left() == 0.0:
             error = f"no answer within {self.limits.call_seconds:g} s (cluster.deadline_seconds)"
             records += self._replace(next(iter(self.running)), error, blame=True)
         return records
+
+    def _count_sick(self, error: str) -> None:
+        """Ends the run where new replicas raise as the old ones did: it is not the replicas."""
+        self.sick += 1
+        if self.sick >= MAX_SICK * max(self.backend.size, len(self.calls), 1):
+            raise UserError(
+                f"{self.sick} replicas in a row raised on all that they were given, the last: {error}. Mend that and give "
+                "the same command; cluster.retry_given_up=true tries the samples again that were given up."
+            )
 
     def _replace(self, replica: int, error: str, blame: bool) -> list[Record]:
         self.backend.discard(replica, error)
@@ -239,7 +253,8 @@ def run_pool(backend: ReplicaBackend, work: Iterable[str], limits: PoolLimits | 
 
     A sample that takes its replica down `limits.max_attempts` times, or raises on two replicas, yields an error record
     `{"sample": id, "error": text}`, its text beginning with GIVEN_UP. Raises what the
-    backend raises (UserError when no replica can be had).
+    backend raises (UserError when no replica can be had), and UserError when replicas raise on everything however often they
+    are replaced.
     """
     return Pool(backend, iter(work), limits or PoolLimits()).run()
 

@@ -161,7 +161,10 @@ def verify(scorer: ModelScorer, sample: Sample, chain: Chain) -> Score:
 
 
 def judge(sample: Sample, answer: Answer, near_tie: float) -> Score:
-    """The verdict on a chain's answers. Options with a score that is not a number are a wrong answer, by rule."""
+    """The verdict on a chain's answers. Options with a score that is not a number are a wrong answer, by rule.
+
+    The margin is in nats whatever the metric divides by, so that rewards and near ties mean the same on all tasks.
+    """
     try:
         options = sample.option_scores(answer.responses)
         if options is None:
@@ -172,7 +175,9 @@ def judge(sample: Sample, answer: Answer, near_tie: float) -> Score:
     if np.isneginf(values).all():
         return Score(correct=False, margin=-math.inf)
     right = np.isin(np.arange(len(values)), sample.golds)
-    margin = float(values[right].max() - values[~right].max())
+    good, bad = (int(np.where(group, values, -np.inf).argmax()) for group in (right, ~right))
+    lengths = sample.option_lengths()
+    margin = float(values[good] - values[bad]) * (lengths[good] + lengths[bad]) / 2
     chosen = int(values.argmax())
     return Score(correct=bool(right[chosen]), margin=margin, prediction=chosen, near_tie=abs(margin) < near_tie)
 

@@ -1,13 +1,15 @@
 """The driver's loop when workers raise: whether the sample or the replica is at fault."""
 
 import heapq
+import re
 from collections import deque
 
 import pytest
 
 from cola_search.backend import Event, Failed, Record
 from cola_search.cluster_settings import PoolLimits
-from cola_search.pool import GIVEN_UP, MAX_RAISED, Pool, run_pool
+from cola_search.errors import UserError
+from cola_search.pool import GIVEN_UP, MAX_RAISED, MAX_SICK, Pool, run_pool
 from cola_search.simulated_backend import SimulatedBackend, always_answers
 
 FULL = "OSError: [Errno 28] No space left on device"
@@ -60,6 +62,16 @@ def test_a_single_sick_replica_is_replaced_and_the_samples_are_tried_on_the_next
     backend = SickBackend(1, sick={1})
     records = list(run_pool(backend, map(str, range(20)), PoolLimits(calls_in_flight=MAX_RAISED)))
     assert len(records) == 20 and not failed(records) and backend.replicas_made == 2
+
+
+@pytest.mark.parametrize("replicas", [1, 4])
+def test_a_run_in_which_replicas_raise_however_often_they_are_replaced_ends_and_says_why(replicas: int) -> None:
+    backend = SickBackend(replicas, sick=set(range(1000)))
+    records: list[Record] = []
+    with pytest.raises(UserError, match=rf"replicas in a row raised on all.*{re.escape(FULL)}"):
+        for record in run_pool(backend, map(str, range(1000))):
+            records.append(record)
+    assert len(records) < 30 * replicas and backend.replicas_made <= MAX_SICK * replicas + replicas
 
 
 def test_events_of_a_sick_replica_that_come_together_are_taken_in_before_it_is_replaced() -> None:

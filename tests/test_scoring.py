@@ -174,3 +174,19 @@ def test_a_fake_scorer_charges_every_chain_its_length() -> None:
     (scored,) = scorer.score_many([("sample", [Chain((0, 1)), Chain((0, 1, 2))])])
     assert [score.correct for score in scored.scores] == [True, False]
     assert scored.layer_executions == scorer.layer_executions == 5
+
+
+def test_a_margin_is_in_nats_whatever_the_metric_divides_by() -> None:
+    sample = load_task("commonsense_qa_cloze", limit=1)[0]
+    assert sample.task.metric.name == "acc_norm" and sample.choices is not None
+    lengths = [len(choice) for choice in sample.choices]
+    for lead, near in ((0.05, True), (0.5, False)):
+        values = [(length * -1.0 + (lead if i == sample.gold else 0.0), False) for i, length in enumerate(lengths)]
+        score = judge(sample, Answer(values), near_tie=0.25)
+        assert score.near_tie is near and lead / 4 < score.margin < 4 * lead
+
+
+def test_options_with_no_finite_score_on_one_side_have_an_infinite_margin() -> None:
+    sample = load_task("arc_easy", limit=1)[0]
+    values = [(-1.0 if i == sample.gold else -math.inf, False) for i in range(4)]
+    assert judge(sample, Answer(values), near_tie=0.1) == Score(True, math.inf, prediction=sample.gold)

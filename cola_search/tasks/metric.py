@@ -66,14 +66,20 @@ def option_values(choices: list[str], metric: str, responses: list[tuple[float, 
     The same arithmetic as lm-eval's `process_results`, so that ties and rounding fall the same way.
     """
     scores = np.array([logprob for logprob, _ in responses[: len(choices)]])
+    if metric == "acc_mutual_info":
+        scores = scores - np.array([logprob for logprob, _ in responses[len(choices) :]])
+    return [float(score) for score in scores / np.array(option_lengths(choices, metric))]
+
+
+def option_lengths(choices: list[str], metric: str) -> list[float]:
+    """What the metric divides the log-probability of each option by [options]: its characters, its bytes, or 1."""
     match metric:
         case "acc_norm":
-            scores = scores / np.array([float(len(choice)) for choice in choices])
+            return [float(len(choice)) for choice in choices]
         case "acc_bytes":
-            scores = scores / np.array([float(len(choice.encode("utf-8"))) for choice in choices])
-        case "acc_mutual_info":
-            scores = scores - np.array([logprob for logprob, _ in responses[len(choices) :]])
-    return [float(score) for score in scores]
+            return [float(len(choice.encode("utf-8"))) for choice in choices]
+        case _:
+            return [1.0] * len(choices)
 
 
 def _is_per_item(task: Any, metric: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from lm_eval.api.instance import Instance
 
 from cola_search.tasks.grading import GradingError
-from cola_search.tasks.metric import as_verdict, option_values
+from cola_search.tasks.metric import as_verdict, option_lengths, option_values
 
 if TYPE_CHECKING:
     from cola_search.tasks.task import Task
@@ -64,6 +64,10 @@ class Sample:
         if self.choices is None or self.task.kind != "loglikelihood":
             return None
         return option_values(self.choices, self.task.metric.name, self._filtered(responses))
+
+    def option_lengths(self) -> list[float]:
+        """How many nats of each option make up one unit of its score."""
+        return option_lengths(self.choices or [], self.task.metric.name)
 
     def prediction(self, responses: Sequence[Response]) -> int | str | None:
         """The option that is chosen (its index), or the extracted answer; for a single continuation, None."""
