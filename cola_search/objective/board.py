@@ -101,7 +101,9 @@ class Board:
             path.write_bytes(b"".join(lines[:-1]))
             lines = lines[:-1]
         if not lines or json.loads(lines[0]) != about:
-            raise FolderRefused(f"run_dir: {path} is of another model, task or items: choose another run_dir.")
+            raise FolderRefused(
+                f"run_dir: {path} is of another model, dtype, device, task or items: choose another run_dir."
+            )
         for line in lines[1:]:
             row = json.loads(line)
             known = self.known(Chain.parse(row["chain"]))

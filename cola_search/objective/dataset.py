@@ -59,7 +59,13 @@ class Contest:
         self.settings, self.model, self.items = settings, model, items
         self.base = Chain.identity(model.num_layers)
         scorer = ModelScorer(model, items.task, settings.engine)
-        about = {"model": model.name, "revision": str(model.revision), "prompt_hash": items.task.prompt_hash}
+        about = {
+            "model": model.name,
+            "revision": str(model.revision),
+            "dtype": str(model.dtype),
+            "device": model.device.type,
+            "prompt_hash": items.task.prompt_hash,
+        }
         boards = {
             name: Board(scorer, samples, folder and folder / f"{name}.jsonl", about)
             for name, samples in (

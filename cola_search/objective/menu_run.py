@@ -142,7 +142,8 @@ class Study:
         about = (
             self.model.name,
             str(self.model.revision),
-            str(self.model.hf.dtype),
+            str(self.model.dtype),
+            self.model.device.type,
             self.items.task.prompt_hash,
             items,
         )
