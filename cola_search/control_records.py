@@ -10,7 +10,7 @@ class Control:
     target: int | str | None = None
     """What a decoy was sent after: a wrong option that the base did not choose; None for random chains."""
     reached: bool
-    """Some chain gave the target (a decoy) or the gold answer (random chains)."""
+    """Some chain gives the target (a decoy) or the gold answer (random chains); verified, unless nothing is."""
     length: int | None
     """Length of the shortest chain that did; None if none did."""
     evaluations: int

@@ -122,12 +122,26 @@ class Worker:
         made = {s.id: decoy_of(s, o, self.settings.seed) for s, o in zip(samples, outcomes, strict=True)}
         targets = {sample_id: decoy for sample_id, decoy in made.items() if decoy is not None}
         found = self._search(list(targets.values()), self.settings.search, DECOY) if targets else []
-        return {i: control(decoy, outcome) for (i, decoy), outcome in zip(targets.items(), found, strict=True)}
+        pairs = zip(targets.items(), found, strict=True)
+        return {sample_id: self._control(decoy, outcome, decoy.gold) for (sample_id, decoy), outcome in pairs}
 
     def _random(self, samples: list[Sample]) -> dict[str, Control]:
         """By sample id, as many random chains of the same space and caps."""
         found = self._search(samples, replace(self.settings.search, algorithm="random"), RANDOM)
-        return {sample.id: control(None, outcome) for sample, outcome in zip(samples, found, strict=True)}
+        return {sample.id: self._control(sample, outcome) for sample, outcome in zip(samples, found, strict=True)}
+
+    def _control(self, sample: Sample, outcome: Outcome, target: int | str | None = None) -> Control:
+        """What a control search reached, verified as the search's own chains are: else their rates cannot be compared."""
+        right = [chain for chain, _ in outcome.candidates]
+        if self.settings.verify.scope != "none":
+            right = [chain for chain, score in self._until_one_holds(sample, outcome, {}).items() if score.right]
+        return Control(
+            target=target,
+            reached=bool(right),
+            length=min(map(len, right), default=None),
+            evaluations=outcome.evaluations,
+            layer_executions=outcome.layer_executions,
+        )
 
     def _probe(self, sample: Sample, outcome: Outcome, verified: dict[Chain, Score]) -> dict[str, Probe]:
         base, best = base_verdict(outcome, verified), best_found(self.settings, outcome, verified)
@@ -195,15 +209,3 @@ def run_searches(scorer: Any, searches: list[tuple[Any, Searcher]]) -> None:
         scored = scorer.score_many([(sample, chains) for sample, _, chains in waves])
         for (_, search, chains), (scores, cost) in zip(waves, scored, strict=True):
             search.tell(chains, scores, cost)
-
-
-def control(decoy: Sample | None, outcome: Outcome) -> Control:
-    """What a control search reached."""
-    shortest = len(outcome.candidates[0][0]) if outcome.candidates else None
-    return Control(
-        target=decoy.gold if decoy else None,
-        reached=shortest is not None,
-        length=shortest,
-        evaluations=outcome.evaluations,
-        layer_executions=outcome.layer_executions,
-    )

@@ -49,7 +49,12 @@ class Pool:
         self.by_depth = [{} for _ in range(self.limits.calls_in_flight)]
 
     def run(self) -> Iterator[Record]:
-        """Records in the order in which they arrive, one a sample."""
+        """The records of `lumps`, one by one."""
+        for records in self.lumps():
+            yield from records
+
+    def lumps(self) -> Iterator[list[Record]]:
+        """Records in the order in which they arrive, one a sample; those that came together in one list."""
         while self._hand_out():
             records: list[Record] = []
             for event in self.backend.wait(self._seconds_left()):
@@ -57,7 +62,8 @@ class Pool:
             records += self._expire()
             # A slow consumer must not keep the replicas waiting: new work goes out before the records do.
             self._hand_out()
-            yield from records
+            if records:
+                yield records
 
     # -- handing out --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -45,22 +46,34 @@ class RecordWriter:
             os.close(self._file)
             raise
 
-    def append(self, record: Record) -> None:
-        """Adds one line and waits until it is on the disk.
+    def append(self, *records: Record) -> None:
+        """Adds a line for each record and waits, once, until they are on the disk.
 
-        Raises UserError on a full disk, with the file as it was before, and ValueError for a sample that is there.
+        Raises UserError on a full disk, with all in the file that fits, and ValueError for a sample that is there.
         """
-        if record.sample in self.finished:
-            raise ValueError(f"sample {record.sample!r} is in {self.path} already")
-        line = record.to_line().encode(errors="backslashreplace") + b"\n"  # half a character as JSON escapes it
         try:
-            _write(self._file, line)
+            self._append(records)
+        except UserError:
+            if len(records) == 1:
+                raise
+            for record in records:
+                self._append([record])
+
+    def _append(self, records: Sequence[Record]) -> None:
+        names = [record.sample for record in records]
+        if doubled := [name for name, count in Counter(names).items() if count > 1 or name in self.finished]:
+            raise ValueError(f"sample {doubled[0]!r} is in {self.path} already")
+        # half a character is written as JSON escapes it
+        lines = b"".join(record.to_line().encode(errors="backslashreplace") + b"\n" for record in records)
+        try:
+            _write(self._file, lines)
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, self._end)
             raise _write_error(self.path, len(self.finished), error) from error
-        self._end += len(line)
-        self.finished.add(record.sample)
+        self._end += len(lines)
+        for name in names:
+            self.finished.add(name)
 
     def drop(self, unwanted: Callable[[Record], bool]) -> int:
         """Takes the unwanted records out of the file, and says how many they were; their samples are not finished any more.

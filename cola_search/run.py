@@ -8,7 +8,7 @@ from cola_search.cluster import make_backend
 from cola_search.cluster_settings import PoolLimits
 from cola_search.config import Settings
 from cola_search.order import longest_first
-from cola_search.pool import GIVEN_UP, run_pool
+from cola_search.pool import GIVEN_UP, Pool
 from cola_search.prior_tables import check_apart
 from cola_search.progress import RunProgress
 from cola_search.record_writer import RecordWriter
@@ -75,14 +75,17 @@ def _search(
     progress.update(0)
     founding = Founding(Path(settings.run_dir), settings, make_worker)
     with make_backend(settings.cluster, founding, founding.settle) as backend:
-        for data in run_pool(backend, order, _limits(settings)):
-            record = _record(settings, data)
-            writer.append(record)
-            builder.add(record)
-            tracker.log(record, builder.tally)
-            if record.error:
-                remedy = "; cluster.retry_given_up=true with this run_dir tries it again" if _given_up(record) else ""
-                progress.say(f"sample {record.sample} failed: {record.error}{remedy}")
+        for lump in Pool(backend, order, _limits(settings)).lumps():
+            records = [_record(settings, data) for data in lump]
+            writer.append(*records)
+            for record in records:
+                builder.add(record)
+                tracker.log(record, builder.tally)
+                if record.error:
+                    remedy = (
+                        "; cluster.retry_given_up=true with this run_dir tries it again" if _given_up(record) else ""
+                    )
+                    progress.say(f"sample {record.sample} failed: {record.error}{remedy}")
             progress.update(backend.ready)
         return progress.evaluations_per_second
 

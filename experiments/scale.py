@@ -5,9 +5,9 @@
 
 The real loop (`run_pool`) drives replicas that are timers (`SimulatedBackend`), from 1 to 1,000 of them. Time is
 simulated, but the real time that the loop needs is added to it, and so is what a record costs the driver in a real
-run: writing it durably (`RecordWriter`) and counting it, and Ray's own work for a call. Both are measured here first. A
-driver that is too slow therefore shows as idle replicas. Left out: W&B, and looking at the cluster every few seconds.
-The small end is checked against real Ray actors that sleep.
+run: writing and counting it, Ray's own work for a call, and an fsync for all records that came together. These are
+measured here first. A driver that is too slow therefore shows as idle replicas. Left out: W&B, and looking at the
+cluster every few seconds. The small end is checked against real Ray actors that sleep.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +28,7 @@ from cola_search.backend import Event
 from cola_search.cluster_settings import ClusterSettings, PoolLimits
 from cola_search.digests import TextSet
 from cola_search.order import longest_first
-from cola_search.pool import run_pool
+from cola_search.pool import Pool, run_pool
 from cola_search.ray_backend import RayBackend
 from cola_search.record_writer import RecordWriter
 from cola_search.records import Counts, Evaluated, Record
@@ -40,13 +40,15 @@ from cola_search.tasks.items import alternate
 
 RESULTS = Path(__file__).parent / "results"
 ASSUMED_CALL_SECONDS = 0.002  # Ray's work for a call where it was not measured
+SLOW_SYNC_SECONDS = 0.02  # an fsync on a busy network file system
+MANY = 32  # records in a lump, to tell the cost of a record from that of a lump
 
 
 @dataclass(frozen=True)
 class Row:
     """One run of the loop."""
 
-    kind: str  # "simulated" or "ray"
+    kind: str  # "ray", "simulated", or "slow disk": simulated with a slow fsync
     replicas: int
     samples: int
     sample_seconds: float
@@ -84,8 +86,9 @@ def stream(samples: int, mean: float) -> Iterator[str]:
     return longest_first(lengths)
 
 
-def simulate(replicas: int, samples: int, mean: float, record_seconds: float, starts_over: float = 30.0) -> Row:
+def simulate(replicas: int, samples: int, mean: float, costs: dict[str, float], starts_over: float = 30.0) -> Row:
     """The row of one simulated run; replicas come up one after the other within `starts_over` seconds."""
+    a_record, a_lump = costs["ray_call_seconds"] + costs["record_seconds"], costs["sync_seconds"]
     late = random.Random(0)
     backend = SimulatedBackend(
         replicas,
@@ -97,10 +100,12 @@ def simulate(replicas: int, samples: int, mean: float, record_seconds: float, st
     finished = TextSet()
     order = stream(samples, mean)
     begun = time.perf_counter()
-    for record in run_pool(backend, order, PoolLimits()):
-        finished.add(record["sample"])
-        backend.time += record_seconds
-        charged += record_seconds
+    for lump in Pool(backend, order, PoolLimits()).lumps():
+        for record in lump:
+            finished.add(record["sample"])
+        took = a_lump + len(lump) * a_record
+        backend.time += took
+        charged += took
     loop = time.perf_counter() - begun
     return row("simulated", replicas, samples, mean, backend.now(), backend.busy_seconds, charged + loop, loop)
 
@@ -155,38 +160,46 @@ def with_ray(replicas: int, samples: int, mean: float) -> Row:
     return row("ray", replicas, samples, mean, seconds, busy, cpu, cpu)
 
 
-def record_cost(count: int = 300) -> float:
-    """Median seconds for a record of 100 chains to be counted and written durably, as the driver does it."""
+def lump_cost(size: int, count: int = 200) -> float:
+    """Median seconds for so many records of 100 chains each to be counted and written durably together, as the driver does it."""
     chains = [Evaluated("0-11 (12-14)x2 15-27", 1, 0.25, 30.0 * i) for i in range(100)]
     counts = Counts(simulations=100, evaluations=100, layer_executions=3000.0)
     tally, builder, took = Tally(), SummaryBuilder(), []
     with tempfile.TemporaryDirectory() as folder, RecordWriter(Path(folder) / "records.jsonl") as writer:
-        for i in range(count):
-            record = Record(
-                sample=str(i), task="t", model="m", num_layers=30, question="q" * 300, chains=chains, counts=counts,
-                seconds=1.0, seed=0,
-            )  # fmt: skip
+        for i in range(0, count * size, size):
+            records = [
+                Record(
+                    sample=str(j), task="t", model="m", num_layers=30, question="q" * 300, chains=chains, counts=counts,
+                    seconds=1.0, seed=0,
+                )
+                for j in range(i, i + size)
+            ]  # fmt: skip
             begun = time.perf_counter()
-            writer.append(record)
-            tally.add(record)
-            builder.add(record)
+            writer.append(*records)
+            for record in records:
+                tally.add(record)
+                builder.add(record)
             took.append(time.perf_counter() - begun)
     return statistics.median(took)
 
 
 def measure(ray: bool, biggest: int) -> tuple[dict[str, float], list[Row]]:
-    """What a record costs, and all rows."""
+    """What a record and a lump of them cost, and all rows."""
     rows = [with_ray(replicas, 40 * replicas, 0.5) for replicas in (1, 2, 4, 8)] if ray else []
     call = with_ray(2, 2000, 0.0) if ray else None
+    one, many = lump_cost(1), lump_cost(MANY)
+    a_record = (many - one) / (MANY - 1)
     costs = {
-        "write_and_count_seconds": record_cost(),
         "ray_call_seconds": call.driver_busy * call.seconds / call.samples if call else ASSUMED_CALL_SECONDS,
+        "record_seconds": a_record,
+        "sync_seconds": max(0.0, one - a_record),
     }
-    cost = sum(costs.values())
-    rows += [simulate(replicas, 40 * replicas, 0.5, cost) for replicas in (1, 2, 4, 8)]
-    rows += [simulate(replicas, 100 * replicas, 10.0, cost) for replicas in (1, 10, 100, 300, 1000)]
-    rows += [simulate(1000, samples, 10.0, cost) for samples in (10_000, biggest)]
-    rows += [simulate(1000, 50_000, mean, cost) for mean in (5.0, 2.0, 1.0, 0.5)]
+    rows += [simulate(replicas, 40 * replicas, 0.5, costs) for replicas in (1, 2, 4, 8)]
+    rows += [simulate(replicas, 100 * replicas, 10.0, costs) for replicas in (1, 10, 100, 300, 1000)]
+    rows += [simulate(1000, samples, 10.0, costs) for samples in (10_000, biggest)]
+    rows += [simulate(1000, 50_000, mean, costs) for mean in (5.0, 2.0, 1.0, 0.5)]
+    slow = {**costs, "sync_seconds": SLOW_SYNC_SECONDS}
+    rows += [replace(simulate(1000, 50_000, mean, slow), kind="slow disk") for mean in (10.0, 2.0)]
     return costs, rows
 
 
@@ -198,19 +211,20 @@ def table(costs: dict[str, float], rows: list[Row]) -> str:
         f"| {r.samples_per_second:.1f} | {r.driver_busy:.1%} | {r.loop_microseconds:.0f} | {r.memory_mb:.0f} |"
         for r in rows
     ]
-    cost = sum(costs.values())
+    cost = costs["ray_call_seconds"] + costs["record_seconds"]
     told = ", ".join(f"{name} {value * 1e3:.2f} ms" for name, value in costs.items())
     return "\n".join(
         [
             "# One driver, many replicas",
             "",
             f"`python experiments/scale.py` on {platform.machine()}, Python {platform.python_version()}. "
-            f"Measured per record: {told}.",
+            f"Measured: {told}; the last is paid",
+            "once for all records that came together, and is 20 ms in the rows of a slow disk.",
             f"So one driver takes in about {1 / cost:,.0f} samples a second at most, however many replicas there are:",
             f"1,000 of them stay busy down to about {1000 * cost:.1f} s a sample. Below that they wait for the driver,",
-            "that is for Ray's calls and for the fsync of each record. The memory is that of the driver with what it knows of the",
-            "samples: 20 bytes for each, and 8 more once it is finished. The data set stays on the disk, and the report shows",
-            "5,000 samples at most.",
+            "that is for Ray's calls and for writing and counting the records. The memory is that of the driver with what it",
+            "knows of the samples: 20 bytes for each, and 8 more once it is finished. The data set stays on the disk, and the",
+            "report shows 5,000 samples at most.",
             "",
             head,
             "|" + " ---: |" * 9,

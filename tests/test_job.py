@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cola_search import job
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
 from cola_search.job import Worker, generator
+from cola_search.outcome import Score
 from cola_search.records import Record
 
 
@@ -63,6 +65,18 @@ def test_both_controls_are_there_with_their_budget(records: list[Record]) -> Non
         assert set(record.controls) == {"decoy", "random"}
         assert record.controls["decoy"].target not in (record.gold, record.base.prediction)
         assert record.controls["random"].evaluations <= 24
+
+
+@pytest.mark.parametrize(("scope", "reached"), [("best", False), ("none", True)])
+def test_a_control_reaches_what_holds_when_it_is_verified_as_a_fix_must(
+    settings: Settings, records: list[Record], monkeypatch: pytest.MonkeyPatch, scope: Any, reached: bool
+) -> None:
+    (sample_id, *_) = [record.sample for record in records if all(c.reached for c in record.controls.values())]
+    monkeypatch.setattr(job, "verify", lambda scorer, sample, chain: Score(correct=False, margin=-1.0))
+    worker = Worker(replace(settings, verify=replace(settings.verify, scope=scope)))
+    controls = Record.from_dict(worker.work([sample_id])[0]).controls
+    assert {name: control.reached for name, control in controls.items()} == {"decoy": reached, "random": reached}
+    assert all((control.length is not None) is reached for control in controls.values())
 
 
 def test_a_sample_gives_the_same_record_whoever_came_before(settings: Settings, records: list[Record]) -> None:

@@ -51,6 +51,33 @@ def test_every_line_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypat
     assert [text.count("\n") for text in synced] == [1, 2]
 
 
+def test_records_that_came_together_are_synced_once_and_counted_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_text()))
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path) as writer:
+        writer.append(record("a"), record("b"), record("c"))
+        assert finished(writer, "a", "b", "c") and [text.count("\n") for text in synced] == [3]
+        for names in ("da", "dd"):
+            with pytest.raises(ValueError, match="is in"):
+                writer.append(*map(record, names))
+    assert samples(path) == ["a", "b", "c"]
+
+
+def test_of_records_that_came_together_those_that_fit_a_full_disk_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    with RecordWriter(path) as writer:
+        writer.append(record("a"))
+        room = 2 * path.stat().st_size + 100
+        with files_of_at_most(room), pytest.raises(UserError, match="2 records are whole"):
+            writer.append(record("b"), record("c"), record("d"))
+        assert finished(writer, "a", "b")
+        writer.append(record("c"), record("d"))
+    assert samples(path) == ["a", "b", "c", "d"]
+
+
 def test_a_resumed_writer_knows_what_is_there_and_adds_to_it(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     with RecordWriter(path) as writer:
