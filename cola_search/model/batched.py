@@ -87,7 +87,7 @@ class Batched:
         new_tokens = max(session.encoded.max_new_tokens for session, _ in work)
         for part in self.executor.parts(jobs, new_tokens):
             here = [(work[slot][0], [Chain(chain) for chain in chains]) for slot, chains in part.items()]
-            final = self.executor.run([(session.item, list(chains)) for session, chains in here])
+            final = self.executor.run_part([(session.item, list(chains)) for session, chains in here])
             found = self._generated(here, final) if new_tokens else self._scored(here, final)
             for slot, some in zip(part, found, strict=True):
                 answers[slot].extend(some)

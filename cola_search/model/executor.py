@@ -124,14 +124,12 @@ class Executor:
             self._rules[size] = rules
         return self._rules[size]
 
-    @torch.inference_mode()
     def run(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
         """Final hidden rows `[R, d]` per chain of each item, in order; the items share batches."""
         results: list[list[Tensor]] = [[] for _ in work]
         for part in self.parts(work):
-            for slot, rows in zip(
-                part, self._run_part([(work[w][0], chains) for w, chains in part.items()]), strict=True
-            ):
+            found = self.run_part([(work[slot][0], chains) for slot, chains in part.items()])
+            for slot, rows in zip(part, found, strict=True):
                 results[slot].extend(rows)
         return results
 
@@ -171,7 +169,9 @@ class Executor:
         slot = (item.num_rows + new_tokens) * self.kv.width / (self.anatomy.width + self.kv.width)
         return max(1, math.ceil(length * (item.num_rows + slot)))
 
-    def _run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+    @torch.inference_mode()
+    def run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+        """As `run`, for what fits the memory at once: one of `parts`."""
         items = tuple(item for item, _ in work)
         if self._stack is None or self._stack.items != items:  # a search asks for the same samples wave after wave
             self._stack = Stack(items)
