@@ -34,6 +34,7 @@ from cola_search.record_writer import RecordWriter
 from cola_search.records import Counts, Evaluated, Record
 from cola_search.report.summary import SummaryBuilder
 from cola_search.report.tally import Tally
+from cola_search.run_folder import git_commit
 from cola_search.simulated_backend import SimulatedBackend
 from cola_search.tasks.ids import Ids
 from cola_search.tasks.items import alternate
@@ -217,7 +218,7 @@ def table(costs: dict[str, float], rows: list[Row]) -> str:
         [
             "# One driver, many replicas",
             "",
-            f"`python experiments/scale.py` on {platform.machine()}, Python {platform.python_version()}. "
+            f"`python experiments/scale.py` on {platform.machine()}, Python {platform.python_version()}, commit {git_commit()}. "
             f"Measured: {told}; the last is paid",
             "once for all records that came together, and is 20 ms in the rows of a slow disk.",
             f"So one driver takes in about {1 / cost:,.0f} samples a second at most, however many replicas there are:",

@@ -28,6 +28,7 @@ from ray.cluster_utils import Cluster
 from transformers import AutoModelForCausalLM
 
 from cola_search.model.loading import load_model
+from cola_search.run_folder import git_commit
 
 RESULTS = Path(__file__).parent / "results"
 STORE = 80 * 2**20
@@ -208,7 +209,8 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         tally = soak(Path(folder), chosen)
-    result = {"command": f"soak.py {' '.join(sys.argv[1:])}", "ray": ray.__version__, "good": tally.good} | vars(tally)
+    made = {"command": f"soak.py {' '.join(sys.argv[1:])}", "commit": git_commit(), "ray": ray.__version__}
+    result = made | {"good": tally.good} | vars(tally)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "soak.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
