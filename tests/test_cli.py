@@ -240,16 +240,16 @@ def test_a_sweep_of_two_real_jobs_runs_and_given_again_has_nothing_left_to_do(
 
 CRASH_ONCE = """
 import sys
-import cola_search.run as run
-real = run.run_pool
-def crash_in_the_first_job(*arguments):
-    records = real(*arguments)
-    yield next(records)
+from cola_search.pool import Pool
+real = Pool.lumps
+def crash_in_the_first_job(pool):
+    lumps = real(pool)
+    yield next(lumps)
     if calls.append(1) or len(calls) == 1:
         raise RuntimeError("boom, with the actors up")
-    yield from records
+    yield from lumps
 calls = []
-run.run_pool = crash_in_the_first_job
+Pool.lumps = crash_in_the_first_job
 from cola_search.cli import main
 sys.exit(main(sys.argv[1:]))
 """
