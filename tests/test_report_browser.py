@@ -12,6 +12,7 @@ from report_fixture import HOSTILE, make_record, synthetic_records, write_run
 
 from cola_search.chain import Chain
 from cola_search.records import Record, VoidPrior
+from cola_search.report import page as page_module
 from cola_search.report.compare import write_comparison
 from cola_search.report.page import write_report
 
@@ -229,6 +230,20 @@ def test_a_run_with_a_prior_from_voids_shows_layers_by_phase(browser, tmp_path):
 def test_a_run_of_almost_nothing_opens(browser, tmp_path, count):
     browser.open(write_report(write_run(tmp_path, synthetic_records(count))))
     assert browser.texts("#row-count") == [f"{count} of {count} samples"]
+    assert browser.errors() == []
+
+
+def test_a_large_run_says_how_much_of_it_is_shown_and_opens_nothing_that_is_not(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "MOST_SHOWN", 10)
+    browser.open(write_report(write_run(tmp_path, synthetic_records(40, evaluations=4))))
+    assert browser.texts("#row-count") == ["10 of 10 samples"]
+    assert "This page shows 10 of 40 samples" in browser.texts("#findings li")[-1]
+    shown = set(browser.column(1))
+    examples = browser.run("return cola.data.summary.examples.map((example) => example.sample)")
+    opened = browser.run(
+        "return [...document.querySelectorAll('#chains .chain-block')].map((b) => !!b.querySelector('button'))"
+    )
+    assert opened == [sample in shown for sample in examples] and not all(opened)
     assert browser.errors() == []
 
 

@@ -173,7 +173,7 @@ cola.example = (example, numLayers, open) => {
       cola.h("b", {}, `${numLayers} → ${example.length} layer runs`),
       cola.h("span", {}, answers.map((text) => `“${cut(text, 60)}”`).join(" → ")),
       cola.oracle(),
-      cola.h("button", { class: "button", type: "button", onclick: open }, "open"),
+      open && cola.h("button", { class: "button", type: "button", onclick: open }, "open"),
     ),
     cola.h("p", { class: "note" }, cut(example.question, 220)),
     cola.strip(cola.parseChain(example.chain), numLayers),
@@ -185,7 +185,7 @@ cola.examples = (summary, rows, open) => {
     "The shortest chains of this run. Solid: a layer that runs. Dashed: skipped. Amber: another run of the same layer.";
   const blocks = summary.examples.map((example) => {
     const row = rows.find((candidate) => candidate.id === example.sample);
-    return cola.example(example, summary.num_layers, () => open(row, rows));
+    return cola.example(example, summary.num_layers, row && (() => open(row, rows))); // a large run does not show all
   });
   return cola.section("chains", "Chains at work", note, cola.h("div", { class: "panel" }, blocks));
 };
