@@ -35,14 +35,17 @@ class TextSet:
         return len(self._sorted) + len(self._recent)
 
     def __contains__(self, text: str) -> bool:
-        number = digest(text)
+        return self._has(digest(text))
+
+    def _has(self, number: int) -> bool:
         return number in self._recent or find(self._sorted, number) is not None
 
     def add(self, text: str) -> None:
         """Adds a text; nothing changes if it is there."""
-        if text in self:
+        number = digest(text)
+        if self._has(number):
             return
-        self._recent.add(digest(text))
+        self._recent.add(number)
         if len(self._recent) >= RECENT:
             fresh = np.fromiter(self._recent, dtype=np.uint64)
             self._sorted = np.sort(np.concatenate([self._sorted, fresh]))
