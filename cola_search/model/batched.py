@@ -4,6 +4,7 @@ import itertools
 import logging
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from cola_search.model.answers import Answer, StopWatch
 from cola_search.model.batches import Item
 from cola_search.model.decode import Decoder, generate
 from cola_search.model.executor import Executor
-from cola_search.model.free_memory import give_back_unused
+from cola_search.model.free_memory import fits
 from cola_search.model.packing import scored_sequences
 from cola_search.model.readout import Readout
 from cola_search.model.stock import Encoded, Stock
@@ -137,20 +138,13 @@ class Batched:
         found: list[tuple[str, float]] = []
         while len(found) < len(generations):
             some = generations[len(found) : len(found) + self.most_together]
-            try:
-                found += self._decode(some)
-                continue
-            except torch.OutOfMemoryError:
-                if len(some) == 1:
-                    raise
-            # outside of the except block, where the failed call's tensors are still held
-            self.most_together = len(some) // 2
-            log.warning("out of memory: at most %d chains generate together from now on.", self.most_together)
-            give_back_unused()
+            if not fits(partial(self._decode, some, found), alone=len(some) == 1):
+                self.most_together = len(some) // 2
+                log.warning("out of memory: at most %d chains generate together from now on.", self.most_together)
         return found
 
-    def _decode(self, generations: list[Generation]) -> list[tuple[str, float]]:
-        """Text and lead of each; charges their sessions for the tokens that were run."""
+    def _decode(self, generations: list[Generation], found: list[tuple[str, float]]) -> None:
+        """Adds text and lead of each to `found`; charges their sessions for the tokens that were run."""
         owners, chains, states = zip(*generations, strict=True)
         prompts = [len(session.encoded.contexts[0]) for session in owners]
         ends = [state[s.item.reads.tolist().index(n - 1)] for s, n, state in zip(owners, prompts, states, strict=True)]
@@ -163,7 +157,7 @@ class Batched:
         tokens, leads = generate(decoder, torch.stack(ends), lambda c, generated: watch[c].done(generated), bound)
         for c, session in enumerate(owners):
             session.layer_executions += decoder.tokens_run[c] * len(chains[c]) / session.item.num_rows
-        return [(watch[c].text(t), float(leads[c])) for c, t in enumerate(tokens)]
+        found += [(watch[c].text(t), float(leads[c])) for c, t in enumerate(tokens)]
 
     def _gold_margins(self, one: tuple[BatchedSession, list[Chain]], final: list[Tensor]) -> np.ndarray:
         """Per chain the mean lead of the gold answer's tokens, at most 0; nan where the task has no short answer."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Item, Stack, batch_inputs, by_item, kv_rows_of, own_rows, rows_of
-from cola_search.model.free_memory import give_back_unused
+from cola_search.model.free_memory import fits
 from cola_search.model.packing import pack
 from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
@@ -212,16 +212,11 @@ class Executor:
     def _run_groups(self, batch: list[tuple[Item, Node]], run: Callable[[list[tuple[Item, Node]]], None]) -> None:
         """Runs a batch group by group; where memory does not suffice for a group, its halves, and from then on smaller ones."""
         for group in self._groups(batch):
-            try:
-                run(group)
+            if fits(partial(run, group), alone=len(group) == 1):
                 continue
-            except torch.OutOfMemoryError:  # nothing was entered for this group yet
-                if len(group) == 1:
-                    raise
-            # outside of the except block, where the failed call's tensors are still held
+            # nothing was entered for this group yet
             self.max_batch_tokens = max(1, len(group) // 2) * group[0][0].num_rows
             log.warning("out of memory: engine.max_batch_tokens is %d from now on.", self.max_batch_tokens)
-            give_back_unused()
             self._run_groups(group, run)
 
     def _groups(self, batch: list[tuple[Item, Node]]) -> list[list[tuple[Item, Node]]]:

@@ -1,6 +1,7 @@
 """How much memory is free for a process: of its GPU, or of the machine and the containers (cgroups) that it runs in."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -55,7 +56,18 @@ def _left(group: Path, limit: str, usage: str) -> int | None:
     return max(0, int(most) - used + int(cache.get("total_inactive_file", cache.get("inactive_file", 0))))
 
 
-def give_back_unused() -> None:
-    """Returns what torch's cache holds and nobody uses to the GPUs, so that a smaller batch finds it in one piece."""
+def fits(run: Callable[[], None], alone: bool) -> bool:
+    """Runs a batch; False where memory does not suffice for it, with what it held given back.
+
+    alone: the batch cannot be made smaller, so that OutOfMemoryError is raised.
+    """
+    try:
+        run()
+        return True
+    except torch.OutOfMemoryError:
+        if alone:
+            raise
+    # outside of the except block, where the failed call's tensors are still held
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    return False
