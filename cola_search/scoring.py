@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-import numpy as np
 import torch
 
 from cola_search.chain import Chain
@@ -171,15 +170,15 @@ def judge(sample: Sample, answer: Answer, near_tie: float) -> Score:
             return _judge_text(sample, answer, near_tie)
     except GradingError as error:
         return Score(correct=False, margin=math.nan, error=str(error))
-    values = np.nan_to_num(np.array(options), nan=-np.inf)
-    if np.isneginf(values).all():
+    values = [-math.inf if math.isnan(value) else value for value in options]
+    if max(values) == -math.inf:
         return Score(correct=False, margin=-math.inf)
-    right = np.isin(np.arange(len(values)), sample.golds)
-    good, bad = (int(np.where(group, values, -np.inf).argmax()) for group in (right, ~right))
+    wrong = [i for i in range(len(values)) if i not in sample.golds]
+    good, bad = (max(group, key=values.__getitem__, default=0) for group in (sample.golds, wrong))
     lengths = sample.option_lengths()
     margin = float(values[good] - values[bad]) * (lengths[good] + lengths[bad]) / 2
-    chosen = int(values.argmax())
-    return Score(correct=bool(right[chosen]), margin=margin, prediction=chosen, near_tie=abs(margin) < near_tie)
+    chosen = values.index(max(values))
+    return Score(correct=chosen in sample.golds, margin=margin, prediction=chosen, near_tie=abs(margin) < near_tie)
 
 
 def _judge_text(sample: Sample, answer: Answer, near_tie: float) -> Score:

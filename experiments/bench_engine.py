@@ -63,7 +63,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--task", default="arc_easy")
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--simulations", type=int, default=200)
-    parser.add_argument("--search", default="partial", help="of conf/search, which asks for the chains")
+    parser.add_argument("--search", default="edits", help="of conf/search, which asks for the chains")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", default="2GB")
