@@ -187,7 +187,7 @@ def test_a_margin_is_in_nats_whatever_the_metric_divides_by() -> None:
 
 
 def test_options_with_no_finite_score_on_one_side_have_an_infinite_margin() -> None:
-    sample = load_task("arc_easy", limit=1)[0]
+    sample = replace(load_task("arc_easy", limit=1)[0], gold=1, golds=(1,))
     values = [(-1.0 if i == sample.gold else -math.inf, False) for i in range(4)]
     assert judge(sample, Answer(values), near_tie=0.1) == Score(True, math.inf, prediction=sample.gold)
     turned = [(-math.inf if i == sample.gold else -1.0, False) for i in range(4)]
