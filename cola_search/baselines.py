@@ -197,7 +197,8 @@ class LocalSearch:
     """The best `width` chains so far, and `neighbours` untried single edits of each, round by round.
 
     width 1 with all neighbours is greedy search, with a few at a time hill climbing; a larger width is beam search. It
-    ends when no kept chain has an untried neighbour. Edits are those of the edits space, whatever search.space says.
+    ends when no kept chain has an untried neighbour. Edits are those of the edits space, whatever search.space says, in the
+    order that its temperature and cost exponent give.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class LocalSearch:
         width: int,
         neighbours: int | None,
     ) -> None:
-        self._space = EditsSpace(num_layers, table, replace(settings, temperature=1.0), rng)
+        self._space = EditsSpace(num_layers, table, settings, rng)
         self._reward = reward_rule(settings.reward)
         self._longest = settings.longest(num_layers)
         self._width, self._neighbours = width, neighbours
@@ -261,7 +262,7 @@ class ReleasedWalk:
 
     Its tree never branches, so selection decides nothing. A step is one of four actions with equal probability, at a
     random place: skip 1, skip 2, repeat 1 layer 0 times (which does nothing), repeat 1 layer once. Children have at
-    most 56 layers, whatever the model. Source: Dr.LLM (arxiv.org/abs/2510.12773), released data_generation.py. Differs
+    most 56 layers, or those of a deeper model. Source: Dr.LLM (arxiv.org/abs/2510.12773), released data_generation.py. Differs
     from the code: the walk ends before a chain would be empty.
     """
 
@@ -271,14 +272,14 @@ class ReleasedWalk:
     def __init__(self, num_layers: int, rng: np.random.Generator) -> None:
         self._rng = rng
         self._chain = Chain.identity(num_layers)
+        self._longest = max(self.LONGEST, num_layers)
 
     def propose(self, seen: Container[Chain]) -> Chain | None:
         """The next chain of the walk, which may have been seen; None at its end."""
-        if len(self._chain) == 1:
+        length = len(self._chain)
+        if length == 1:
             return None
-        legal = [
-            a for a in self.ACTIONS if a[0] < len(self._chain) and len(self._chain) + a[0] * (a[1] - 1) <= self.LONGEST
-        ]
+        legal = [a for a in self.ACTIONS if a[0] < length and length + a[0] * (a[1] - 1) <= self._longest]
         size, runs = legal[int(self._rng.integers(len(legal)))]
         start = int(self._rng.integers(len(self._chain) - size + 1))
         self._chain = edited(self._chain, start, size, runs)

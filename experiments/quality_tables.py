@@ -61,20 +61,36 @@ def section(model: str, task: str, searches: dict[str, Rows]) -> str:
         *fixed_table(searches),
         "",
         *ratios(searches),
+        *charged(searches),
     ]
     return "\n".join(lines) + "\n"
 
 
+def charged(searches: dict[str, Rows]) -> list[str]:
+    """The same with every read of the head as a cost; nothing where rows are older than that."""
+    known = {
+        name: [{**row, **row["with_reads"]} for row in rows if "with_reads" in row] for name, rows in searches.items()
+    }
+    known = {name: rows for name, rows in known.items() if rows}
+    if not known:
+        return []
+    read = next(iter(known.values()))[0]["head_cost"]
+    told = f"\nEach chain's read of the head charged as well, which costs as much as {read:.1f} layers here:\n"
+    fixes = [f"{name} {first_fix(rows)}" for name, rows in ordered(known)]
+    return [told, *saved_table(known), "", *ratios(known), f"- first fix, median: {', '.join(fixes)}"]
+
+
 def saved_table(searches: dict[str, Rows]) -> list[str]:
-    """Layers saved at each look."""
+    """Layers saved at each look, and how many chains were scored in all."""
     looks = looks_of(searches)
     lines = [
-        "| layers saved at | seeds | " + " | ".join(str(look) for look in looks) + " |",
-        "| --- |" + " --- |" * (len(looks) + 1),
+        "| layers saved at | seeds | chains an item | " + " | ".join(str(look) for look in looks) + " |",
+        "| --- |" + " --- |" * (len(looks) + 2),
     ]
     for name, rows in ordered(searches):
         shown = [interval(saved(rows, look), "{:.1f}") for look in looks]
-        lines.append(f"| {name} | {len(rows)} | " + " | ".join(shown) + " |")
+        chains = np.mean([row["evaluations"] / len(row["base"]) for row in rows])
+        lines.append(f"| {name} | {len(rows)} | {chains:.0f} | " + " | ".join(shown) + " |")
     return lines
 
 
@@ -130,16 +146,20 @@ def ratios(searches: dict[str, Rows]) -> list[str]:
 
 def ratio(mine: Rows, other: Rows, look: float) -> str:
     """The quotient of mean layers saved, with its interval over the same resampled items."""
-    a, b = saved(mine, look), saved(other, look)
+    a, b = saved(mine, look, mine + other), saved(other, look, mine + other)
     draws = np.random.default_rng(0).integers(len(a), size=(RESAMPLES, len(a)))
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = np.nanquantile(a[draws].mean(1) / b[draws].mean(1), [0.025, 0.975])
         return f"{a.mean() / b.mean():.2f} ({low:.2f}–{high:.2f})"
 
 
-def saved(rows: Rows, look: float) -> np.ndarray:
-    """Layers saved per base-right item, averaged over seeds, [items]."""
-    return over_items(rows, look, lambda row, length: max(0, row["num_layers"] - length) if length else 0, right=True)
+def saved(rows: Rows, look: float, among: Rows | None = None) -> np.ndarray:
+    """Layers saved per base-right item, averaged over seeds, [items]; see over_items."""
+
+    def layers(row: dict, length: int) -> float:
+        return max(0, row["num_layers"] - length) if length else 0
+
+    return over_items(rows, look, layers, right=True, among=among)
 
 
 def shortened(rows: Rows, look: float) -> np.ndarray:
@@ -152,13 +172,19 @@ def fixed(rows: Rows, look: float) -> np.ndarray:
     return over_items(rows, look, lambda row, length: float(length > 0), right=False)
 
 
-def over_items(rows: Rows, look: float, value: Callable[[dict, int], float], right: bool) -> np.ndarray:
+def over_items(
+    rows: Rows, look: float, value: Callable[[dict, int], float], right: bool, among: Rows | None = None
+) -> np.ndarray:
+    """The value of each item at a look, averaged over rows, [items]; items on whose base all rows of `among` (None: these
+    rows) agree that it is right, or wrong: on another device a near tie may fall the other way."""
+    agreed = [
+        all(bool(base) == right for base in bases)
+        for bases in zip(*(row["base"] for row in among or rows), strict=True)
+    ]
     per_seed = []
     for row in rows:
         column = max(k for k, cost in enumerate(row["grid"]) if cost <= look * row["num_layers"])
-        chosen = [
-            lengths[column] for base, lengths in zip(row["base"], row["shortest"], strict=True) if bool(base) == right
-        ]
+        chosen = [lengths[column] for keep, lengths in zip(agreed, row["shortest"], strict=True) if keep]
         per_seed.append([value(row, length) for length in chosen])
     return np.mean(per_seed, axis=0)
 

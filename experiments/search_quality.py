@@ -23,6 +23,7 @@ from cola_search import ModelScorer
 from cola_search.baselines import make_search
 from cola_search.config import compose_settings
 from cola_search.job import DECOY, SEARCH, decoy_of, generator, run_searches
+from cola_search.objective.head_cost import head_cost
 from cola_search.outcome import Outcome
 from cola_search.priors import uniform
 from cola_search.scoring import verify
@@ -73,8 +74,11 @@ def work(cell: Cell) -> dict[str, Any]:
     outcomes = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
     chased = dict(zip(decoys, outcomes, strict=True))
     grid = [round(look * model.num_layers) for look in LOOKS if look <= cell["chains"]]
+    reads = [head_cost(scorer.engine.stock, [sample]) for sample in samples]
     return {
         **measured(found, grid, model.num_layers),
+        "head_cost": round(float(np.mean(reads)), 3),
+        "with_reads": with_reads(found, grid, reads),
         "decoy": [shortest_by(chased[sample.id], grid) if sample.id in chased else None for sample in samples],
         "verified": held(scorer, samples, found) if cell["seed"] == 0 else None,
     }
@@ -118,9 +122,24 @@ def searched(
     return outcomes
 
 
-def shortest_by(outcome: Outcome, grid: Sequence[float]) -> list[int]:
-    """The length of the shortest right chain known at each cost of the grid, 0 where there is none."""
-    right = [(spent, len(chain)) for chain, score, spent in outcome.chains if score.right]
+def with_reads(found: Sequence[Outcome], grid: Sequence[float], reads: Sequence[float]) -> dict[str, Any]:
+    """The same where each chain but the base pays for its read of the head as well: `reads` layers on each item.
+
+    A chain that another one begins with costs no layers at all, but its answer has to be read.
+    """
+    fixes = [outcome.first_fix for outcome in found]
+    return {
+        "shortest": [shortest_by(outcome, grid, read) for outcome, read in zip(found, reads, strict=True)],
+        "first_fix": [
+            fix and round(fix.layer_executions + read * (fix.evaluations - 1))
+            for fix, read in zip(fixes, reads, strict=True)
+        ],
+    }
+
+
+def shortest_by(outcome: Outcome, grid: Sequence[float], read: float = 0.0) -> list[int]:
+    """The length of the shortest right chain known at each cost of the grid, 0 where there is none; see with_reads."""
+    right = [(spent + k * read, len(chain)) for k, (chain, score, spent) in enumerate(outcome.chains) if score.right]
     return [min((length for spent, length in right if spent <= cost), default=0) for cost in grid]
 
 

@@ -170,3 +170,15 @@ def test_telling_out_of_turn_is_an_error() -> None:
     search.ask()
     with pytest.raises(RuntimeError, match="before the scores"):
         search.ask()
+
+
+def test_the_released_walk_walks_a_model_of_more_than_56_layers_too() -> None:
+    outcome = find(always_wrong, num_layers=80, algorithm="drllm_released", simulations=30)
+    assert outcome.evaluations > 5 and max(len(chain) for chain, _, _ in outcome.chains) <= 80
+
+
+def test_a_local_search_tries_edits_in_the_order_that_the_settings_give() -> None:
+    cheap_first = {"cost_exponent": 4.0, "temperature": 0.0, "neighbours": 1, "max_block": 1}
+    search = searcher(algorithm="hill_climbing", space="edits", **cheap_first)
+    search.tell(search.ask(), [Score(True, 1.0)], 12.0)
+    assert search.ask() == [Chain(range(11))]  # to leave out the last layer is the cheapest edit

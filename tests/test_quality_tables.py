@@ -1,0 +1,53 @@
+"""experiments/search_quality.py and its tables: what reads of the head cost, and which items are compared."""
+
+from typing import Any
+
+import numpy as np
+import quality_tables
+import search_quality
+
+from cola_search.chain import Chain
+from cola_search.outcome import Ledger, Outcome, Score
+
+
+def found(*told: tuple[str, bool, float]) -> Outcome:
+    """The outcome of a search of a model with 4 layers that was told these chains, verdicts and costs, one by one."""
+    ledger = Ledger(4)
+    for chain, right, cost in told:
+        ledger.record([Chain.parse(chain)], [Score(right, 1.0)], cost)
+    return ledger.outcome(tree=[])
+
+
+def test_an_early_exit_costs_no_layers_but_a_read_of_the_head() -> None:
+    outcome = found(("0-3", False, 4.0), ("0-2", True, 0.0), ("0", True, 0.0))
+    assert search_quality.measured([outcome], [4, 6, 8], 4)["shortest"] == [[1, 1, 1]]
+    charged = search_quality.with_reads([outcome], [4, 6, 8], [2.0])
+    assert charged == {"shortest": [[0, 3, 1]], "first_fix": [6]}
+
+
+def row(base: list[int], shortest: list[int]) -> dict[str, Any]:
+    return {
+        "num_layers": 10,
+        "grid": [20],
+        "base": base,
+        "shortest": [[length] for length in shortest],
+        "evaluations": 9,
+        "chains": 2,
+    }
+
+
+def test_items_on_whose_base_two_searches_disagree_are_not_compared() -> None:
+    mine, other = [row([1, 1, 0], [5, 9, 0])], [row([1, 0, 1], [8, 1, 2])]
+    assert quality_tables.saved(mine, 2).tolist() == [5, 1]
+    assert quality_tables.saved(mine, 2, mine + other).tolist() == [5]
+    assert quality_tables.ratio(mine, other, 2).startswith("2.50")
+
+
+def test_rows_without_reads_have_no_table_of_them() -> None:
+    assert quality_tables.charged({"edits": [row([1], [5])]}) == []
+    known = row([1], [5]) | {"head_cost": 2.0, "with_reads": {"shortest": [[8]], "first_fix": [None]}}
+    assert any(line.startswith("| edits | 1 | 9 | 2.0") for line in quality_tables.charged({"edits": [known]}))
+
+
+def test_layers_saved_are_those_of_the_model_less_those_of_the_chain() -> None:
+    assert np.array_equal(quality_tables.saved([row([1, 1], [0, 12])], 2), [0, 0])
