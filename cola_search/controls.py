@@ -106,8 +106,11 @@ class Probes:
         return _beside_base(pairs, _cost([base for _, base in others]) + _cost(moved))
 
     def undo_one_edit(self, sample: Sample, chain: Chain) -> Probe:
-        """The chain with each of its edits undone in turn, and all others kept, on its own item."""
-        (scored,) = self._score([(sample, undone_chains(chain, len(self.identity)))])
+        """The chain with each of its edits undone in turn, and all others kept, on its own item; refused if it has but one."""
+        others = undone_chains(chain, len(self.identity))
+        if not others:
+            return Probe(tries=0, right=0, refused="it has no two edits")
+        (scored,) = self._score([(sample, others)])
         judged = [score.correct for score in scored.scores if score.error is None]
         return Probe(tries=len(judged), right=sum(judged), layer_executions=scored.layer_executions)
 

@@ -8,7 +8,8 @@ Jump = tuple[int, int]  # (layer before, layer after) where a chain does not go 
 
 
 def undone_chains(chain: Chain, num_layers: int) -> list[Chain]:
-    """For each edit of the chain, the chain with that edit undone and all others kept; none for the identity chain.
+    """For each edit of the chain, the chain with that edit undone and all others kept; none where it is the only one,
+    for what is left then is the whole model.
 
     An edit is a jump: forward it is a skip of the layers between, and undoing it runs them; backward it is a repeat, and
     undoing it takes out every run up to the first layer that comes after the repeated block. The same jump at several
@@ -18,7 +19,8 @@ def undone_chains(chain: Chain, num_layers: int) -> list[Chain]:
     for place, (before, after) in enumerate(pairwise((-1, *chain, num_layers))):
         if after != before + 1:
             jumps.setdefault((before, after), []).append(place)
-    return [_undone(chain, jump, places) for jump, places in jumps.items()]
+    undone = [_undone(chain, jump, places) for jump, places in jumps.items()]
+    return [other for other in undone if other != Chain.identity(num_layers)]
 
 
 def _undone(chain: Chain, jump: Jump, places: list[int]) -> Chain:

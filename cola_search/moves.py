@@ -89,13 +89,19 @@ def _block_mean(share: np.ndarray, size: int, bounded: bool) -> np.ndarray:
     return np.power(product, 1 / size)
 
 
-def shortest_length(num_layers: int, kinds: tuple[Edit, ...], weights: np.ndarray, settings: SearchSettings) -> int:
-    """A length below which no legal chain can be: what the caps and the layers that no edit may skip leave."""
+def shortest_length(
+    num_layers: int, kinds: tuple[Edit, ...], weights: np.ndarray, settings: SearchSettings, mixed: bool = False
+) -> int:
+    """A length below which no legal chain can be: what the caps and the layers that no edit may skip leave.
+
+    mixed: a block is of the positions of an edited chain, so behind its first layer it may hold any other.
+    """
     skippable = np.zeros(num_layers, bool)
     for j, kind in enumerate(kinds):
         if kind.runs == 0:
             for layer in np.flatnonzero(weights[:, j]):
                 skippable[layer : layer + kind.size] = True
+                skippable |= mixed and kind.size > 1
     most = num_layers if settings.max_edits is None else settings.max_edits * settings.max_block
     return max(settings.min_length, num_layers - min(most, int(skippable.sum())))
 

@@ -82,7 +82,7 @@ class PartialSpace:
 
     def key(self, state: State) -> Hashable:
         """Equal for states below which the same chains lie."""
-        return state.chain, state.layer
+        return state.chain, state.layer, self._settings.max_edits and state.edits
 
     def rank(self, state: State) -> int:
         """A number that every move makes larger."""
@@ -123,8 +123,8 @@ class EditsSpace:
     """The papers' space: a move edits a block anywhere in the whole chain, so edits come in any order.
 
     Source: CoLa (arxiv.org/abs/2507.07996, section 3). Blocks are blocks of positions, so the edits of an edited chain
-    can reorder layers, unless `nested` is off: then no edit touches what an earlier repeat made (RE-PoLar,
-    arxiv.org/abs/2609.31360, code). Chains that several orders of edits lead to are one state.
+    can reorder layers, unless `nested` is off: then no edit touches what an earlier repeat made, or spans what an earlier
+    skip took out (RE-PoLar, arxiv.org/abs/2609.31360, code). Chains that several orders of edits lead to are one state.
     """
 
     def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
@@ -136,7 +136,7 @@ class EditsSpace:
         self._sizes = np.array([kind.size for kind in self.kinds])
         self._deltas = np.array([kind.delta for kind in self.kinds])
         self._weights = edit_weights(table, self.kinds, bounded=False)
-        self.floor = shortest_length(num_layers, self.kinds, self._weights, settings)
+        self.floor = shortest_length(num_layers, self.kinds, self._weights, settings, mixed=True)
 
     def root(self) -> State:
         """The identity chain."""
@@ -150,8 +150,8 @@ class EditsSpace:
         return State(chain, self._settings.max_edits or 1, frozen=frozen)
 
     def key(self, state: State) -> Hashable:
-        """Equal for states with the same chain."""
-        return state.chain
+        """Equal for states with the same chain, and as many edits left where these are limited."""
+        return state.chain, self._settings.max_edits and state.edits
 
     def rank(self, state: State) -> int:
         """A number that every move makes larger."""
@@ -179,7 +179,9 @@ class EditsSpace:
         legal = (ends <= length) & slack
         if state.frozen:
             before = np.concatenate([[0], np.cumsum(state.frozen)])
-            legal &= before[np.minimum(ends, length)] == before[:length, None]
+            ends = np.minimum(ends, length)
+            layers = np.array(state.chain)
+            legal &= (before[ends] == before[:length, None]) & (layers[ends - 1] - layers[:, None] == self._sizes - 1)
         return legal
 
     def child(self, state: State, move: int) -> State:

@@ -61,6 +61,7 @@ class Search:
         self._longest = settings.longest(num_layers)
         self._menu = deque(legal_menu(menu, num_layers, settings))
         self._menu_prior = 1 / max(1, len(self._menu))
+        self._floor = min([self._space.floor, *map(len, self._menu)])  # a menu's chains keep to no number of edits
         self._waiting: dict[Chain, list[Path]] = {}
 
     @property
@@ -68,7 +69,7 @@ class Search:
         """True iff there is nothing left to ask for: stopped, out of budget, solved, or out of chains."""
         if self._waiting or not self._ledger.scores:
             return False
-        reached = goal_reached(self._ledger, self._settings, self._space.floor)
+        reached = goal_reached(self._ledger, self._settings, self._floor)
         return reached or out_of_budget(self._ledger, self._settings) or self._tree.is_closed(Tree.ROOT)
 
     def ask(self) -> list[Chain]:

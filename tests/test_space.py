@@ -109,6 +109,13 @@ def test_without_nesting_no_edit_touches_what_a_repeat_made() -> None:
     assert chains == {(1, 2, 1, 2, 3), (0, 0, 1, 2, 1, 2, 3), (0, 1, 2, 1, 2), (0, 1, 2, 1, 2, 3, 3)}
 
 
+def test_without_nesting_no_edit_spans_what_a_skip_took_out() -> None:
+    room = space("edits", num_layers=8, nested=False, max_block=3)
+    moves = [divmod(int(move), len(room.kinds)) for move in room.moves(room.planted(Chain.parse("0-2 5-7"))).ids]
+    assert {start for start, kind in moves if room.kinds[kind].size == 2} == {0, 1, 3, 4}
+    assert {start for start, kind in moves if room.kinds[kind].size == 3} == {0, 3}
+
+
 def test_the_prior_of_a_move_is_keeping_the_layers_before_times_editing_the_one_after() -> None:
     table = np.array([[0.1, 0.75, 0.15], [0.2, 0.75, 0.05], [0.25, 0.5, 0.25]])  # one expected edit: no scaling
     room = space("partial", num_layers=3, table=table, max_block=1, max_length=2.0)
@@ -232,3 +239,9 @@ def test_caps_that_forbid_the_identity_chain_are_refused() -> None:
 def test_the_settings_choose_the_space() -> None:
     assert isinstance(space("partial"), PartialSpace)
     assert isinstance(space("edits"), EditsSpace)
+
+
+def test_a_block_of_an_edited_chain_may_hold_a_layer_that_the_prior_never_skips_first() -> None:
+    table = priors.from_skip_scores(np.array([0, 1, 1, 0, 0.0]), floor=0.0)
+    assert space("edits", num_layers=5, table=table).floor == 1
+    assert space("edits", num_layers=5, table=table, max_block=1).floor == 3

@@ -139,6 +139,16 @@ def test_the_decoy_of_a_generated_answer_wants_another_items_answer(sums: Task) 
     assert decoy.requests is sums[0].requests
 
 
+@pytest.mark.parametrize("name", ["gsm8k", "hendrycks_math"])
+def test_a_decoy_is_not_what_the_base_answered_in_other_words(name: str) -> None:
+    sample = load_task(name, limit=40, chat_template=False)[0]
+    first = sample.decoy(np.random.default_rng(0), avoid=None)
+    answered = sample.prediction([f" {first.gold}"])
+    assert first.verdict([f" {first.gold}"]) and answered != first.gold
+    second = sample.decoy(np.random.default_rng(0), avoid=answered)
+    assert not second.verdict([f" {first.gold}"]) and not second.verdict([f" {sample.gold}"])
+
+
 def test_a_lone_continuation_is_right_if_it_is_the_likeliest_and_has_no_decoy(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, "EleutherAI/lambada_openai", "default", test=[{"text": "He opened the door"}] * 2)
     task = load_task("lambada_openai")

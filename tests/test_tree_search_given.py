@@ -7,6 +7,7 @@ from search_fakes import CONF, always_wrong, drive, find, needs, searcher
 
 from cola_search import priors
 from cola_search.chain import Chain
+from cola_search.outcome import Score
 from cola_search.settings import SearchSettings
 from cola_search.tree import Tree
 from cola_search.tree_search import Search
@@ -58,3 +59,20 @@ def test_the_search_takes_its_table_as_a_prior() -> None:
     search = Search(12, SearchSettings(simulations=10, max_block=1), table, np.random.default_rng(0))
     outcome = drive(search, always_wrong)
     assert outcome.chains[1][0] == (0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11)
+
+
+@pytest.mark.parametrize(("space", "max_edits", "count"), [("partial", 2, 86), ("edits", 3, 425)])
+def test_with_limited_edits_every_legal_chain_is_asked_for_in_the_end(space: str, max_edits: int, count: int) -> None:
+    wide = {"simulations": 10**6, "wave": 1, "temperature": 1.0, "c": 0.05, "stop": "none"}
+
+    def any_order(chain: Chain) -> Score:
+        return Score(False, sum((i + 1) * (layer + 3) ** 2 for i, layer in enumerate(chain)) * 7919 % 101 / 101)
+
+    asked = [find(any_order, num_layers=5, seed=s, space=space, max_edits=max_edits, **wide) for s in range(4)]
+    assert [outcome.evaluations for outcome in asked] == [count] * 4
+
+
+def test_a_menu_of_chains_with_more_edits_than_allowed_is_tried_to_its_end() -> None:
+    menu = [Chain(range(8)), Chain([0, 1, 11]), Chain([0])]
+    outcome = find(lambda chain: Score(True, 1.0), num_layers=12, max_edits=1, menu=menu, simulations=50)
+    assert outcome.candidates[0][0] == Chain([0])

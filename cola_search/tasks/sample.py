@@ -46,8 +46,11 @@ class Sample:
         """
         if (self.is_decoy or self.reordered) and self.choices is not None:
             return self.prediction(responses) in self.golds
+        return self._graded(self._filtered(responses))
+
+    def _graded(self, results: Sequence[Any]) -> bool:
+        """The verdict on filtered responses."""
         metric, lm_eval_task = self.task.metric, self.task.parts[self.part]
-        results = self._filtered(responses)
         try:
             value = lm_eval_task.process_results(self.judged_as or self.doc, results).get(metric.name)
         except GradingError:
@@ -96,8 +99,19 @@ class Sample:
             return replace(self, id=f"{self.id}/decoy", gold=target, golds=(target,))
         if self.task.kind == "loglikelihood":
             raise ValueError(f"Item {self.id} is a lone continuation, so there is no other answer to want.")
-        other = self.task.other_answer(self, rng, avoid)
-        return replace(self, id=f"{self.id}/decoy", gold=other.gold, judged_as=other.doc)
+        others = self.task.other_answers(self, rng)
+        decoys = (replace(self, id=f"{self.id}/decoy", gold=other.gold, judged_as=other.doc) for other in others)
+        for decoy in decoys:
+            if decoy.gold != avoid and not decoy._takes([avoid]) and not decoy._takes(self._filtered([str(self.gold)])):
+                return decoy
+        raise ValueError(f"No item of {self.task.name} has another answer than {self.id}.")
+
+    def _takes(self, results: Sequence[Any]) -> bool:
+        """Whether filtered responses are right; not where they cannot be graded."""
+        try:
+            return results[0] is not None and self._graded(results)
+        except GradingError:
+            return False
 
     @property
     def target_text(self) -> str | None:

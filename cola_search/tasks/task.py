@@ -134,13 +134,12 @@ class Task(Sequence[Sample]):
         part, index = self._place(self._position(sample_id))
         return items.question(self.parts[part], self._docs[part][index])
 
-    def other_answer(self, sample: Sample, rng: np.random.Generator, avoid: int | str | None) -> Sample:
-        """Another item whose wanted text is neither this one's nor `avoid`; raises ValueError if there is none."""
+    def other_answers(self, sample: Sample, rng: np.random.Generator) -> Iterator[Sample]:
+        """Other items of the same lm-eval task whose wanted text is not this one's, in random order."""
         for position in rng.permutation(min(len(self), OTHERS)):
             p, i = self._place(int(position))
-            if p == sample.part and self._answer(p, i)[1][0] not in (sample.gold, avoid):
-                return self[int(position)]
-        raise ValueError(f"No item of {self.name} has another answer than {sample.id}.")
+            if p == sample.part and self._answer(p, i)[1][0] != sample.gold:
+                yield self[int(position)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as its configuration and tokenizer: the other side loads it from its own cache."""
