@@ -4,8 +4,8 @@
     rows = run_cells(cells, work, parser.parse_args())
 
 A cell is a dict of plain values that names what is measured, `work(cell)` returns what was measured, and a row holds both,
-with the commit, the device and the versions that matter. With --processes above 1 the cells run in that many processes,
-which may share one GPU.
+with the commit, the device and the versions that matter. A --device or --dtype other than auto belongs to the name of a row
+too, as asked_device and asked_dtype. With --processes above 1 the cells run in that many processes, which may share one GPU.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from cola_search.run_folder import git_commit
 Cell = dict[str, Any]
 Work = Callable[[Cell], dict[str, Any]]
 RESULTS = Path(__file__).parent / "results"
+ASKED = ("asked_device", "asked_dtype")
 
 
 def arguments(doc: str | None, out: str) -> argparse.ArgumentParser:
@@ -56,16 +57,17 @@ def run_cells(cells: Sequence[Cell], work: Work, args: argparse.Namespace) -> li
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.exists() and not args.out.read_bytes().endswith(b"\n"):
         args.out.write_bytes(args.out.read_bytes() + b"\n")  # a killed command may have left half a line
+    asked = _asked(args)
     known = {_key(row, cells): row for row in read_rows(args.out)}
-    todo = [cell for cell in cells if _name(cell) not in known]
+    todo = [cell for cell in cells if _name(cell | asked) not in known]
     print(f"{len(cells) - len(todo)} of {len(cells)} cells are in {args.out.name} already", flush=True)
     for number, (cell, row) in enumerate(_measured(todo, work, args), start=1):
         if row is not None:
+            known[_name(cell | asked)] = row | asked
             with args.out.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            known[_name(cell)] = row
+                file.write(json.dumps(row | asked) + "\n")
         print(f"[{number}/{len(todo)}] {_name(cell)} {'done' if row else 'FAILED'}", flush=True)
-    return [known[_name(cell)] for cell in cells if _name(cell) in known]
+    return [known[name] for cell in cells if (name := _name(cell | asked)) in known]
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -138,6 +140,8 @@ def _row(cell: Cell, work: Work) -> dict[str, Any] | None:
     except Exception:  # one cell must not take the others with it
         print(f"{_name(cell)}\n{traceback.format_exc()}", flush=True)
         return None
+    if clash := [key for key in cell if measured.get(key, cell[key]) != cell[key]]:
+        raise ValueError(f"work() returned other values for {clash} of its cell: the row would never be found again")
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     seconds = round(time.time() - started, 1)
@@ -154,5 +158,12 @@ def _name(cell: Cell) -> str:
 
 
 def _key(row: dict[str, Any], cells: Sequence[Cell]) -> str:
-    """The name of the cell that a row was measured for: cells of one experiment have the same keys."""
-    return _name({key: row.get(key) for key in cells[0]})
+    """The name of the cell that a row was measured for, with what was asked for: cells of one experiment have the same keys."""
+    asked = {key: row[key] for key in ASKED if key in row}
+    return _name({key: row.get(key) for cell in cells[:1] for key in cell} | asked)
+
+
+def _asked(args: argparse.Namespace) -> dict[str, str]:
+    """What the command asked for other than auto, as rows keep it: they hold what that came to under device and dtype."""
+    wanted = zip(ASKED, (args.device, args.dtype), strict=True)
+    return {key: value for key, value in wanted if value != "auto"}

@@ -41,11 +41,16 @@ def work(cell: dict[str, Any]) -> dict[str, Any]:
     engine = engine_of(model, int(os.environ["HELD_OUT_IN_FLIGHT"]))
     items = split_items(objective, TaskConfig(cell["task"]), model, cell["seed"])
     search = SearchSettings(simulations=cell["simulations"], max_length=1.0, max_block=1 if cell["items"] < 100 else 4)
-    cache = Path(os.environ["HELD_OUT_CACHE"]) / f"{cell['model']}-{cell['task']}-{cell['seed']}"
-    result = Study(model, items, objective, search, engine, cell["seed"], cache).run()
+    result = Study(model, items, objective, search, engine, cell["seed"], tables_of(cell)).run()
     menus = {f"{arm['menu']} {arm['budget']:g}": arm["chains"] for arm in result["rows"]}
     rows = [compact(arm) for arm in result["rows"] if arm["chains"]]
     return {**result, "rows": rows, "menus": menus, "task": cell["task"], "model": cell["model"]}
+
+
+def tables_of(cell: dict[str, Any]) -> Path:
+    """The folder of a cell's tables: directly below --cache, also for a model that is named by a path or a hub id."""
+    name = f"{cell['model']}-{cell['task']}-{cell['seed']}"
+    return Path(os.environ["HELD_OUT_CACHE"]) / name.replace("/", "_")
 
 
 def compact(arm: dict[str, Any]) -> dict[str, Any]:

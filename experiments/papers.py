@@ -50,7 +50,8 @@ def cells(args: Namespace) -> list[Cell]:
 
 
 def work(cell: Cell) -> dict[str, Any]:
-    """Per item the base's verdict and the length of the shortest right chain of the search, its decoy, and random chains."""
+    """Per item the base's verdict, None where it has none, and the length of the shortest right chain of the search, its
+    decoy, and random chains."""
     cell = {**cell, "seed": 0}
     model = model_of(cell["model"])
     try:
@@ -60,14 +61,15 @@ def work(cell: Cell) -> dict[str, Any]:
     settings = of_arm(cell["arm"])
     samples = list(task)
     found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
-    wrong = [i for i, outcome in enumerate(found) if not outcome.chains[0][1].right]
+    bases = [verdict(outcome) for outcome in found]
+    wrong = [i for i, base in enumerate(bases) if base == 0]
     decoys = {i: decoy for i in wrong if (decoy := decoy_of(samples[i], found[i], 0))}
     chased = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
     drawn = searched(scorer, samples, replace(settings, algorithm="random"), cell, model.num_layers, RANDOM)
     return {
         "num_layers": model.num_layers,
         "n": len(samples),
-        "base": [int(outcome.chains[0][1].right) for outcome in found],
+        "base": bases,
         "shortest": [shortest(outcome) for outcome in found],
         "random": [shortest(outcome) for outcome in drawn],
         "decoy": dict(zip(map(str, decoys), [shortest(outcome) for outcome in chased], strict=True)),
@@ -81,6 +83,12 @@ def of_arm(arm: str) -> SearchSettings:
     settings = compose_settings(["search=cola"]).search
     share = ARMS[arm]
     return settings if share is None else replace(settings, skip_share=share)
+
+
+def verdict(outcome: Outcome) -> int | None:
+    """Whether the base is right, 0 or 1; None for an error, which is neither."""
+    score = outcome.chains[0][1]
+    return int(score.correct) if score.error is None else None
 
 
 def shortest(outcome: Outcome) -> int:

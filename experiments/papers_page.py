@@ -1,13 +1,14 @@
 """The page of experiments/papers.py: our rows beside the papers' own figures."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cola_search.report.stats import newcombe, wilson
+from cola_search.objective.paired import pair
+from cola_search.report.stats import wilson
 
 Row = dict[str, Any]
 # CoLa (arxiv.org/abs/2507.07996), Table 1, in percent: original, skip only, recurrence only, CoLa.
@@ -68,8 +69,9 @@ def table_1(rows: list[Row]) -> Iterable[str]:
             yield f"| {model} (paper) | {space} | " + " | ".join(str(values.get(task, "-")) for task in tasks) + " |"
 
 
-def percent(right: list[int] | None) -> str:
-    """A rate in percent with its interval."""
+def percent(verdicts: Sequence[int | None] | None) -> str:
+    """A rate in percent with its interval; an item without a verdict (None) is left out."""
+    right = [verdict for verdict in verdicts or () if verdict is not None]
     if not right:
         return "-"
     rate = wilson(sum(right), len(right))
@@ -90,8 +92,9 @@ FINDINGS = """
 
 The paper: a shorter chain exists for more than 75% of the items that the model has right, and a right chain for more than 60%
 of those it has wrong. Beside each stand random chains (as many, of the same space, inside the same caps) and the decoy: the
-same search sent after a wrong answer that the model did not give. A fix that does not stand above its decoy is what any answer
-would have got.
+same search sent after a wrong answer that the model did not give. Fixes, random chains and decoys of items that the base has
+wrong are over those that have a decoy, and the difference is paired. A fix that does not stand above its decoy is what any
+answer would have got.
 
 | model | task | base right: shorter chain | random | base wrong: fixed | random | decoy | fixed − decoy | verdict |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
@@ -102,17 +105,23 @@ def findings(rows: list[Row]) -> Iterable[str]:
     for row in sorted((row for row in rows if row["arm"] == "both"), key=lambda row: row["model"]):
         layers = row["num_layers"]
         right = [i for i, base in enumerate(row["base"]) if base]
-        wrong = [i for i, base in enumerate(row["base"]) if not base]
+        wrong = [int(i) for i in row["decoy"] if row["base"][int(i)] == 0]
         shorter, luck_shorter = (counts([0 < row[kind][i] < layers for i in right]) for kind in ("shortest", "random"))
-        fixed, luck_fixed = (counts([row[kind][i] > 0 for i in wrong]) for kind in ("shortest", "random"))
-        decoys = [length > 0 for length in row["decoy"].values()]
-        gap = newcombe(wilson(sum(row["shortest"][i] > 0 for i in wrong), len(wrong)), wilson(sum(decoys), len(decoys)))
-        shown = f"{gap.difference:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})" if gap else "-"
-        verdict = "-" if gap is None else "above its decoy" if gap.low > 0 else "not above its decoy"
+        fixed, luck_fixed = ([row[kind][i] > 0 for i in wrong] for kind in ("shortest", "random"))
+        decoys = [row["decoy"][str(i)] > 0 for i in wrong]
         yield (
-            f"| {row['model']} | {row['task']} | {shorter} | {luck_shorter} | {fixed} | {luck_fixed} | {counts(decoys)} | "
-            f"{shown} | {verdict} |"
+            f"| {row['model']} | {row['task']} | {shorter} | {luck_shorter} | {counts(fixed)} | {counts(luck_fixed)} "
+            f"| {counts(decoys)} | {against(decoys, fixed)} |"
         )
+
+
+def against(decoys: list[bool], fixed: list[bool]) -> str:
+    """Fixed minus decoy over the same items, with its 95% interval (Tango's), and what that says: two cells."""
+    if not decoys:
+        return "- | -"
+    gap = pair(decoys, fixed)
+    low, high = gap.interval()
+    return f"{gap.difference:+.2f} ({low:+.2f} to {high:+.2f}) | {'' if low > 0 else 'not '}above its decoy"
 
 
 def counts(hits: list[bool]) -> str:

@@ -73,3 +73,36 @@ def test_a_fix_stands_beside_the_decoys_of_the_same_items() -> None:
 def test_the_interval_of_a_mean_holds_the_mean() -> None:
     text = quality_tables.interval(np.array([1.0, 2.0, 3.0]), "{:.1f}")
     assert text.startswith("2.0 (") and text.endswith("n=3)")
+
+
+def test_work_that_returns_another_value_for_a_key_of_its_cell_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells.os, "environ", dict(cells.os.environ))
+    with pytest.raises(ValueError, match="items"):
+        cells.run_cells([{"items": 9}], lambda cell: {"items": {"held_out": 9}}, arguments(tmp_path / "rows.jsonl"))
+    assert cells.run_cells([{"items": 9}], lambda cell: {"items": 9}, arguments(tmp_path / "rows.jsonl"))
+
+
+def test_a_row_of_another_type_or_device_is_measured_anew_and_an_old_one_counts_as_auto(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells.os, "environ", dict(cells.os.environ))
+    out = tmp_path / "rows.jsonl"
+    out.write_text('{"x": 1, "dtype": "bfloat16", "device": "CPU"}\n')
+    asked: list[str] = []
+
+    def work(cell: dict[str, Any]) -> dict[str, Any]:
+        asked.append(f"{cells.os.environ['CELLS_DTYPE']} {cells.os.environ['CELLS_DEVICE']}")
+        return {"dtype": asked[-1]}
+
+    for dtype, device in (("auto", "auto"), ("float32", "auto"), ("float32", "cpu"), ("float32", "auto")):
+        told = Namespace(**{**vars(arguments(out)), "dtype": dtype, "device": device})
+        (row,) = cells.run_cells([{"x": 1}], work, told)
+        assert row["dtype"] == ("bfloat16" if dtype == "auto" else f"{dtype} {device}")
+    assert asked == ["float32 auto", "float32 cpu"]
+
+
+def test_no_cells_have_no_rows_also_with_a_file_that_has_some(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"x": 1}\n')
+    assert cells.run_cells([], lambda cell: {}, arguments(tmp_path / "rows.jsonl")) == []

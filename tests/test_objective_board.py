@@ -107,3 +107,37 @@ def test_the_merit_is_higher_for_the_chain_that_misses_less_and_falls_back_on_ve
     unknown = View(board(ITEMS, by=lambda item, chain: Score(judge(item, chain).correct, float("nan"))), BASE)
     unknown.see([SHORT], 100)
     assert unknown.merit(SHORT) == unknown.compare(SHORT).right / 100
+
+
+def test_errors_do_not_count_against_the_merit_of_a_chain() -> None:
+    def failing(item: Item, chain: Chain) -> Score:
+        fails = chain == SHORT and int(item.id) % 5 == 0
+        return Score(False, float("nan"), error="the grader failed") if fails else Score(True, 1.0)
+
+    seen = View(board(ITEMS, by=failing), BASE)
+    seen.see([SHORT], 100)
+    assert seen.merit(SHORT) == pytest.approx(seen.merit(BASE)) and seen.judged(SHORT) == 80
+
+
+def test_a_chain_that_always_failed_has_no_merit() -> None:
+    seen = View(board(ITEMS, by=lambda item, chain: Score(False, float("nan"), error="no")), BASE)
+    assert seen.merit(SHORT) == 0.0
+    seen.see([SHORT], 10)
+    assert seen.merit(SHORT) == 0.0
+
+
+def test_what_another_view_looked_at_does_not_change_a_merit() -> None:
+    known = board(ITEMS, by=lambda item, chain: Score(True, 0.1 if int(item.id) < 32 else 10.0))
+    first, other = View(known, BASE), View(known, BASE)
+    first.see([SHORT], 32)
+    before = first.merit(SHORT)
+    other.see([], 300)
+    assert first.merit(SHORT) == before
+
+
+@pytest.mark.parametrize("key", ["engine.mode", "engine.mix_samples", "model.attn"])
+def test_a_file_of_another_setting_is_refused_by_its_name(tmp_path: Path, key: str) -> None:
+    about = {"engine.mode": "auto", "engine.mix_samples": False, "model.attn": "auto"}
+    Board(FakeScorer(judge), ITEMS, tmp_path / "a.jsonl", about).fill([BASE], 10)
+    with pytest.raises(FolderRefused, match=rf"is of another {key}: choose another run_dir"):
+        Board(FakeScorer(judge), ITEMS, tmp_path / "a.jsonl", {**about, key: "other"})

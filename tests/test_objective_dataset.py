@@ -171,3 +171,16 @@ def test_a_comparison_is_described_with_counts_and_intervals() -> None:
     assert (told["right"], told["gained"], told["lost"], told["not_worse"]) == (300, 20, 20, True)
     assert told["difference"][0] == 0 and told["difference"][1] < 0 < told["difference"][2]
     assert replace(SAME, lost=21).right == 299
+
+
+@pytest.mark.parametrize("other", ["model.attn=eager", "engine.mode=stock", "engine.mix_samples=false"])
+def test_a_folder_of_another_engine_is_refused_by_the_key(
+    result: dict[str, Any], tiny_folder: Path, folder: Path, other: str
+) -> None:
+    with pytest.raises(UserError, match=f"is of another {other.split('=')[0]}: choose another run_dir"):
+        run_dataset(tiny_settings(tiny_folder, folder, other))
+
+
+def test_what_nobody_could_judge_is_described_without_nan() -> None:
+    told = json.loads(json.dumps(describe(Paired(0, 0, 0, 0), 0.02), allow_nan=False))
+    assert told["accuracy"] == [None, None, None] and told["difference"] == [None, -1.0, 1.0]

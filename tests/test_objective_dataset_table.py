@@ -51,3 +51,16 @@ def test_a_method_without_a_chain_says_so() -> None:
 def test_not_worse_is_claimed_only_where_it_was_shown() -> None:
     assert "tree: 25 of 30 layers (17% fewer); not worse than the base" in shown(0.004)
     assert "not shown to be not worse than the base" in shown(0.3)
+
+
+def test_a_table_of_no_judged_items_is_printed_without_rates() -> None:
+    told = {**describe(Paired(0, 0, 0, 0), 0.02), "p_holm": 1.0}
+    judged = describe(Paired(5, 3, 1, 1), 0.02)
+    row = {"method": "tree", "chain": "0-20", "length": 21, "selection": judged, "held_out": told, **costs(1, 2)}
+    base = {"right": 0, "of": 0, "chance": None, "majority": None}
+    sizes = {"search": 12, "selection": 8, "held_out": 10}
+    result = {"task": "t", "model": "m", "layers": 30, "goal": "shorter", "margin": 0.02, "chosen": "tree",
+              "calibration": "20 items", "items": sizes, "base": base, "methods": [row]}  # fmt: skip
+    console = Console(record=True, width=160)
+    print_dataset(result, "runs/x", console)
+    assert "base on 0 held-out items: -" in console.export_text()

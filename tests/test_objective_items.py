@@ -1,5 +1,7 @@
 """Which items are for what: nothing that is reported on is searched or chosen on."""
 
+from dataclasses import replace
+
 import pytest
 
 from cola_search.errors import UserError
@@ -7,6 +9,8 @@ from cola_search.model.loading import LoadedModel
 from cola_search.objective.items import split_items
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.config import TaskConfig
+from cola_search.tasks.sample import Sample
+from cola_search.tasks.task import Task
 
 
 def test_calibration_comes_from_train_and_is_divided(tiny_model: LoadedModel) -> None:
@@ -39,3 +43,23 @@ def test_a_split_that_was_named_and_is_not_there_is_refused(tiny_model: LoadedMo
 def test_holding_out_everything_leaves_nothing_to_calibrate_on(tiny_model: LoadedModel) -> None:
     with pytest.raises(UserError, match=r"objective\.held_out=None leaves 0 calibration items"):
         split_items(ObjectiveSettings(held_out=None), TaskConfig("sciq"), tiny_model)
+
+
+def test_a_question_of_the_train_split_that_is_held_out_too_is_dropped_and_the_others_stay(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, task = ObjectiveSettings(items=30, held_out=5), TaskConfig("arc_easy")
+    before = split_items(settings, task, tiny_model)
+    repeated = {before.search[0].id: before.held_out[1], before.selection[2].id: before.held_out[3]}
+    make = Task._make
+
+    def repeating(self: Task, position: int) -> Sample:
+        sample = make(self, position)
+        twin = repeated.get(sample.id)
+        return sample if twin is None else replace(sample, question=twin.question, choices=twin.choices)
+
+    monkeypatch.setattr(Task, "_make", repeating)
+    after = split_items(settings, task, tiny_model)
+    for some, kept in ((before.search[1:], after.search), (before.selection, after.selection)):
+        assert [s.id for s in kept] == [s.id for s in some if s.id not in repeated]
+    assert after.source == "28 items of the train split"

@@ -30,6 +30,7 @@ from cola_search.objective.menu import (
 from cola_search.objective.menu_run import Study, recorded
 from cola_search.objective.menu_table import print_menu
 from cola_search.objective.option_table import FLOOR, OptionTable, option_scores, score_table
+from cola_search.objective.selectors import right_of
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.records import Evaluated
 from cola_search.settings import SearchSettings
@@ -193,7 +194,7 @@ def test_a_study_chooses_on_calibration_and_reports_every_arm(
     lines: list[str] = []
     result = study(tiny_model, tmp_path).run(lines.append)
     json.dumps(result, allow_nan=False)
-    assert result["items"] == {"calibration": 24, "held_out": 10}
+    assert result["counts"] == {"calibration": 24, "held_out": 10}
     assert result["cross_validated"] == {"items": 18, "unseen": True}
     assert result["head_cost"] > 0
     assert all(row["cost"] == 6 for row in result["rows"] if row["menu"] == "base")
@@ -245,3 +246,41 @@ def test_a_record_file_without_calibration_items_is_refused(tmp_path: Path) -> N
 def test_a_missing_record_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"objective\.records=.* is not a file"):
         recorded(tmp_path / "none.jsonl", [])
+
+
+def test_the_ensemble_has_chains_also_where_no_chain_solves_some_item() -> None:
+    scores = np.array([[[0, FLOOR], [FLOOR, 0]], [[0, FLOOR], [FLOOR, 0]], [[0, np.nan], [0, np.nan]]])
+    golds = np.array([[True, False], [True, False], [False, False]])
+    table = OptionTable((BASE, Chain((0, 1))), ("a", "b", "c"), scores, golds, np.ones(golds.shape))
+    assert ensemble_menu(table, 8, 3) == ensemble_menu(table.rows(np.array([0, 1])), 8, 3) == [BASE]
+
+
+def test_a_chain_that_scores_no_option_is_wrong_whatever_the_gold_answer() -> None:
+    scores = np.array([[[1.0, 2.0], [FLOOR, FLOOR], [np.nan, np.nan], [-np.inf, -np.inf], [FLOOR, -3.0]]])
+    table = OptionTable(
+        tuple(Chain((k,)) for k in range(5)), ("a",), scores, np.array([[True, False]]), np.ones((1, 2))
+    )
+    assert not table.right.any()
+    assert replace(table, golds=np.array([[False, True]])).right.tolist() == [[True, False, False, False, True]]
+    assert not right_of(table.columns([Chain((1,)), Chain((2,))]), np.array([0])).any()
+
+
+def test_tables_are_made_anew_for_other_records_in_the_same_file(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    made = study(tiny_model, tmp_path)
+    made = replace(made, objective=replace(made.objective, records=str(path)))
+    path.write_text(record("a").to_line() + "\n")
+    first = made._key()
+    assert made._key() == first
+    path.write_text(record("b").to_line() + "\n")
+    assert made._key() != first
+
+
+def test_tables_are_made_anew_for_another_engine_or_attention(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    made = study(tiny_model, tmp_path)
+    eager = replace(tiny_model, config=replace(tiny_model.config, attn="eager"))
+    others = [
+        replace(made, engine=replace(ENGINE, mode="stock")),
+        replace(made, engine=replace(ENGINE, mix_samples=False)),
+    ]
+    assert len({one._key() for one in (made, *others, replace(made, model=eager))}) == 4

@@ -1,16 +1,19 @@
 """Searches that are told of races instead of verdicts."""
 
 import pytest
-from objective_fakes import LAYERS, items, view
+from objective_fakes import LAYERS, Item, board, items, view
+from objective_fakes import judge as verdict
 
 from cola_search import priors
 from cola_search.baselines import make_search
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
+from cola_search.objective.board import View
 from cola_search.objective.methods import Found, drive, graded, judge, search_settings
 from cola_search.objective.paired import Paired
 from cola_search.objective.racing import Standing
+from cola_search.outcome import Score
 from cola_search.seeding import generator
 
 BASE = Chain.identity(LAYERS)
@@ -35,8 +38,7 @@ def test_the_tree_finds_the_shortest_chain_that_is_not_worse(space: str) -> None
 
 
 def test_layers_that_are_needed_now_and_then_stay() -> None:
-    finalists = searched(settings("objective.margin=0.02"), [0.2] * LAYERS).finalists("shorter")
-    assert all(len(chain) >= LAYERS for chain in finalists)
+    assert searched(settings("objective.margin=0.02"), [0.2] * LAYERS).finalists("shorter") == []
 
 
 def test_for_better_no_chain_is_longer_than_the_base() -> None:
@@ -81,3 +83,26 @@ def test_settings_that_cannot_be_are_refused_by_key() -> None:
     ):
         with pytest.raises(UserError, match=message):
             compose_settings([override])
+
+
+def test_a_finalist_of_shorter_is_shorter_than_the_base() -> None:
+    seen = view(items(50, [0.0] * 7 + [0.5]))
+    as_long, longer = BASE.skip(0, 1).repeat(0, 1, 1), BASE.repeat(0, 1, 1)
+    seen.see([as_long, longer], 50)
+    found = Found("tree", seen, 0.0)
+    assert found.finalists("shorter") == [] and found.finalists("better") == [as_long]
+
+
+@pytest.mark.parametrize("goal", ["shorter", "better"])
+def test_a_chain_without_a_verdict_on_many_items_is_no_finalist(goal: str) -> None:
+    often, seldom = BASE.skip(0, 2), BASE.skip(0, 1)
+    failing = {often: 6, seldom: 20}  # on every item whose number these divide
+
+    def failed(item: Item, chain: Chain) -> Score:
+        score = verdict(item, chain)
+        fails = chain in failing and int(item.id) % failing[chain] == 1
+        return Score(False, float("nan"), error="the grader failed") if fails else score
+
+    seen = View(board(items(100, [0.0] * LAYERS), by=failed), BASE)
+    seen.see([often, seldom], 100)
+    assert Found("tree", seen, 0.0).finalists(goal) == [seldom]

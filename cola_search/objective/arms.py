@@ -11,7 +11,7 @@ from cola_search.objective import selectors
 from cola_search.objective.classifiers import boosted, routed
 from cola_search.objective.menu import Menu, best_chain_menu, cover_menu, ensemble_menu, exits_menu
 from cola_search.objective.option_table import OptionTable
-from cola_search.objective.paired import holm, pair
+from cola_search.objective.paired import MARGIN, holm, pair
 from cola_search.objective.selectors import Choice, Selector, right_of
 from cola_search.report.stats import wilson
 
@@ -99,9 +99,9 @@ def apply_arm(arm: Arm, menu: Menu, calibration: OptionTable, items: OptionTable
     """The arm fitted on calibration items, on other items. An empty menu has nothing right and costs nothing."""
     if not menu:
         return Judged(menu=menu, right=np.zeros(len(items), dtype=bool), cost=0.0)
-    rule = make_selector(arm, calibration.chains[0])(calibration.columns(menu))
-    choice: Choice = rule(items.columns(menu))
-    return Judged(menu=menu, right=right_of(items, choice.options), cost=float(choice.cost.mean()))
+    rule, table = make_selector(arm, calibration.chains[0])(calibration.columns(menu)), items.columns(menu)
+    choice: Choice = rule(table)
+    return Judged(menu=menu, right=right_of(table, choice.options), cost=float(choice.cost.mean()))
 
 
 def cross_validate(
@@ -109,10 +109,13 @@ def cross_validate(
 ) -> list[Judged]:
     """Each arm on calibration items, with menu and selector chosen on the other folds; the menu that it tells is empty.
 
+    An arm whose menu is empty in some fold has nothing right and costs nothing, as in apply_arm, so nobody chooses it.
+    folds: at most; at least 2, and else no more than there are items to judge by.
     on: the places of the items to judge by, best those that the table's chains were not found on (None: all); the others
     are in no fold, so that every menu and selector may use them.
     """
     on = np.arange(len(table)) if on is None else on
+    folds = max(2, min(folds, len(on)))
     fold = np.full(len(table), -1)
     fold[on] = np.random.default_rng(seed).permutation(len(on)) % folds
     right = np.zeros((len(arms), len(table)), dtype=bool)
@@ -123,6 +126,9 @@ def cross_validate(
         for a, arm in enumerate(arms):
             judged = apply_arm(arm, menus[arm.menu, arm.budget], train, test)
             right[a, fold == f], cost[a, f] = judged.right, judged.cost
+    # A fold without a menu costs nothing, and so the mean over the folds would be too low to be true.
+    fits = (cost > 0).all(axis=1)
+    right[~fits], cost[~fits] = False, 0.0
     return [Judged(menu=[], right=right[a, on], cost=float(cost[a].mean())) for a in range(len(arms))]
 
 
@@ -138,14 +144,19 @@ def choose_arm(arms: Sequence[Arm], judged: Sequence[Judged], budget: float, *, 
 
 
 def held_out_table(
-    calibration: OptionTable, held_out: OptionTable, arms: Sequence[Arm], crossed: Sequence[Judged], size: int
+    calibration: OptionTable,
+    held_out: OptionTable,
+    arms: Sequence[Arm],
+    crossed: Sequence[Judged],
+    size: int,
+    margin: float = MARGIN,
 ) -> list[dict[str, Any]]:
     """A row for each arm on held-out items, beside the base (the first row) and the best control.
 
     p: exact McNemar, two-sided, against the base; p_control: against the control that was chosen on calibration.
     p_holm: corrected for all the arms that are not controls; p_holm_chosen: for those that calibration chose, the only
     ones that anybody would have run. chosen: the budgets at which calibration chooses this arm. not_worse: one-sided 95%,
-    margin 2 points.
+    by `margin`, a share of the items.
     """
     menus = build_menus(calibration, arms, size)
     judged = [apply_arm(arm, menus[arm.menu, arm.budget], calibration, held_out) for arm in arms]
@@ -158,7 +169,7 @@ def held_out_table(
     rows = [
         {
             **asdict(arm),
-            **_counted(base, beside, one),
+            **_counted(base, beside, one, margin),
             "chains": [str(chain) for chain in one.menu],
             "calibration": round(float(cv.right.mean()), 4),
             "calibration_cost": round(cv.cost, 2),
@@ -173,7 +184,7 @@ def held_out_table(
     return rows
 
 
-def _counted(base: np.ndarray, control: np.ndarray, one: Judged) -> dict[str, Any]:
+def _counted(base: np.ndarray, control: np.ndarray, one: Judged, margin: float) -> dict[str, Any]:
     paired, rate = pair(base.tolist(), one.right.tolist()), wilson(int(one.right.sum()), len(one.right))
     low, high = paired.interval()
     return {
@@ -184,7 +195,7 @@ def _counted(base: np.ndarray, control: np.ndarray, one: Judged) -> dict[str, An
         "difference": paired.difference,
         "difference_low": low,
         "difference_high": high,
-        "not_worse": paired.not_worse(),
+        "not_worse": paired.not_worse(margin),
         "p": paired.p_two_sided,
         "p_control": pair(control.tolist(), one.right.tolist()).p_two_sided,
     }

@@ -41,8 +41,8 @@ class Board:
     Items are never released: opening one costs as much as several chains, so the scorer keeps as many as it has room for
     (engine.samples_in_flight; best all of them).
 
-    path: where to keep them; a file that is there already is read, and refused if it is of another model or of other
-    items (`about` and the items' ids say which).
+    path: where to keep them; a file that is there already is read, and refused if it is of other items or differs in what
+    scores depend on (`about`: model, prompts, engine).
     """
 
     def __init__(
@@ -100,10 +100,7 @@ class Board:
         if not lines[-1].endswith(b"\n"):
             path.write_bytes(b"".join(lines[:-1]))
             lines = lines[:-1]
-        if not lines or json.loads(lines[0]) != about:
-            raise FolderRefused(
-                f"run_dir: {path} is of another model, dtype, device, task or items: choose another run_dir."
-            )
+        _refuse_other(path, json.loads(lines[0]) if lines else {}, about)
         for line in lines[1:]:
             row = json.loads(line)
             known = self.known(Chain.parse(row["chain"]))
@@ -113,10 +110,18 @@ class Board:
                 known.costs += row["costs"]
 
 
-class View:
-    """A board as one method sees it, with what the method would have spent without the others.
+def _refuse_other(path: Path, there: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Raises FolderRefused, naming what differs, if a file is about something else."""
+    other = [key for key in {**there, **about} if there.get(key) != about.get(key)]
+    if other:
+        raise FolderRefused(f"run_dir: {path} is of another {', '.join(other)}: choose another run_dir.")
 
-    evaluations: (chain, item) pairs that it looked at. layer_executions: what scoring them cost, whoever paid.
+
+class View:
+    """A board as one method sees it, with what it looked at, whoever had it scored first.
+
+    evaluations: (chain, item) pairs. layer_executions: what scoring them cost when they were first scored. That depends on
+    which prefixes were kept then, and so on what was scored before: alone, the method might have spent a little more or less.
     limit: layer executions that `within` keeps to. exhausted: whether it has turned a chain away for that.
     """
 
@@ -170,6 +175,11 @@ class View:
         """How many items of the chain were looked at."""
         return self._seen.get(chain, 0)
 
+    def judged(self, chain: Chain) -> int:
+        """On how many items of those seen the chain has a verdict: an error is none."""
+        upto = self.seen(chain)
+        return upto - self.board.known(chain).verdicts[:upto].count(ERROR)
+
     def finished(self) -> list[Chain]:
         """The chains that were looked at on all items, without the base."""
         return [chain for chain, seen in self._seen.items() if seen == len(self) and chain != self.base]
@@ -185,17 +195,18 @@ class View:
     def merit(self, chain: Chain) -> float:
         """Mean over the items seen of sigmoid(margin / scale), a smooth accuracy; by verdict where there is no margin.
 
-        The scale is the base's median absolute margin, so that tasks with other metrics compare alike.
+        Items on which the chain failed are left out; 0 if none is left. The scale is the base's median absolute margin, so
+        that tasks with other metrics compare alike.
         """
-        scale = self._scale()
         upto, known = self.seen(chain), self.board.known(chain)
-        margins = np.array(known.margins[:upto])
-        right = np.array([verdict == RIGHT for verdict in known.verdicts[:upto]], dtype=float)
-        smooth = 1 / (1 + np.exp(-np.clip(margins / scale, -50, 50)))
-        return float(np.where(np.isnan(margins), right, smooth).mean()) if upto else 0.0
+        verdicts = np.array(list(known.verdicts[:upto]), dtype="<U1")
+        margins, right = np.array(known.margins[:upto])[verdicts != ERROR], verdicts[verdicts != ERROR] == RIGHT
+        smooth = 1 / (1 + np.exp(-np.clip(margins / self._scale(), -50, 50)))
+        return float(np.where(np.isnan(margins), right, smooth).mean()) if len(right) else 0.0
 
     def _scale(self) -> float:
-        margins = np.abs(np.array(self.board.known(self.base).margins))
+        # Of the items that this view has seen, so that no ranking depends on what other methods looked at before.
+        margins = np.abs(np.array(self.board.known(self.base).margins[: self.seen(self.base)]))
         margins = margins[np.isfinite(margins)]
         scale = float(np.median(margins)) if len(margins) else 1.0
         return scale if scale > 0 and math.isfinite(scale) else 1.0

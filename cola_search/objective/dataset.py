@@ -64,6 +64,9 @@ class Contest:
             "revision": str(model.revision),
             "dtype": str(model.dtype),
             "device": model.device.type,
+            "model.attn": model.config.attn,
+            "engine.mode": settings.engine.mode,
+            "engine.mix_samples": settings.engine.mix_samples,
             "prompt_hash": items.task.prompt_hash,
         }
         boards = {
@@ -231,7 +234,7 @@ def _verdict(verdict: Verdict, margin: float) -> dict[str, Any]:
 
 
 def describe(paired: Paired, margin: float) -> dict[str, Any]:
-    """Counts, accuracy with its interval, the paired difference with its, and the p-values."""
+    """Counts, accuracy with its interval, the paired difference with its, and the p-values; None for a rate of no items."""
     low, high = paired.interval()
     rate = wilson(paired.right, paired.n)
     return {
@@ -241,7 +244,7 @@ def describe(paired: Paired, margin: float) -> dict[str, Any]:
         "gained": paired.gained,
         "lost": paired.lost,
         "accuracy": [rate.rate, rate.low, rate.high],
-        "difference": [paired.difference, low, high],
+        "difference": [paired.difference if paired.n else None, low, high],
         "lower_bound": paired.lower_bound(),
         "not_worse": paired.not_worse(margin),
         "p_not_worse": paired.p_not_worse(margin),
@@ -253,9 +256,10 @@ def describe(paired: Paired, margin: float) -> dict[str, Any]:
 def _card(result: dict[str, Any]) -> dict[str, Any]:
     row = next(row for row in result["methods"] if row["method"] == result["chosen"])
     told = row["held_out"]
+    shown = f"{told['right'] / told['n']:.3f} (base {told['base_right'] / told['n']:.3f})" if told["n"] else "unknown"
     return {
         "task": result["task"],
         "found by": f"{row['method']}, on {result['calibration']}",
         "held-out items": told["n"],
-        "accuracy on them": f"{told['right'] / told['n']:.3f} (base {told['base_right'] / told['n']:.3f})",
+        "accuracy on them": shown,
     }

@@ -16,10 +16,11 @@ def print_dataset(result: Mapping[str, Any], folder: str, console: Console | Non
     if not console.is_terminal:  # a pipe has no width to keep to
         console.width = max(console.width, _WIDE)
     base, items = result["base"], result["items"]
+    rate = base["right"] / base["of"] if base["of"] else None
     title = f"\n{result['task']} with {result['model']} ({result['layers']} layers), one chain, goal: {result['goal']}"
     console.print(Text(title, style="bold"))
     console.print(Text(f"searched on {items['search']} and chosen on {items['selection']} ({result['calibration']})"))
-    console.print(Text(f"base on {base['of']} held-out items: {_points(base['right'] / base['of'])}{_levels(base)}"))
+    console.print(Text(f"base on {base['of']} held-out items: {_points(rate)}{_levels(base)}"))
     console.print(_table(result), Text(_legend(result), style="dim"))
     console.print(Text(_conclusion(result)), Text(f"\n{folder}"))
 
@@ -51,7 +52,7 @@ def _table(result: Mapping[str, Any]) -> Table:
             str(row["length"]),
             f"{100 * chosen['difference'][0]:+.1f}",
             _points(told["accuracy"][0]),
-            "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * value for value in told["difference"])),
+            _difference(told),
             f"{told['p_not_worse' if result['goal'] == 'shorter' else 'p_better']:.3f}",
             f"{told['p_holm']:.3f}",
             *cost,
@@ -88,5 +89,10 @@ def _levels(base: Mapping[str, Any]) -> str:
     return f" ({', '.join(f'{name} {_points(value)}' for name, value in named.items())})" if named else ""
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}%"
+def _difference(told: Mapping[str, Any]) -> str:
+    """In points with its interval; of no items nothing is known."""
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * v for v in told["difference"])) if told["n"] else "-"
+
+
+def _points(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}%"

@@ -18,7 +18,7 @@ CALIBRATION_SPLIT = "train"
 
 @dataclass(frozen=True)
 class Items:
-    """Three sets of items that share none.
+    """Three sets of items that share none, by their ids, and by question and options where they come from two splits.
 
     search: what chains are searched on. selection: what the choice is made on. held_out: what it is reported on.
     source: one sentence on where the first two come from.
@@ -41,15 +41,29 @@ def split_items(settings: ObjectiveSettings, config: TaskConfig, model: LoadedMo
     pool, ids, source = _calibration(settings, config, model, task, len(held_out))
     drawn = [ids[i] for i in np.random.default_rng([seed, len(ids)]).permutation(len(ids))][: settings.items]
     cut = len(drawn) - round(settings.selection * len(drawn))
-    if not 0 < cut < len(drawn):
-        raise UserError(
-            f"objective.held_out={settings.held_out} leaves {len(drawn)} calibration items of task {config.name} "
-            f"({source}), too few to search and to choose on: hold out fewer items, or name another objective.split."
-        )
+    _refuse_few(settings, config, source, cut, len(drawn) - cut)
     for owner, some in ((task, held_out), (pool, drawn)):
         check_fits(owner, model, some)
-    made = [pool[i] for i in drawn]
-    return Items(task, made[:cut], made[cut:], [task[i] for i in held_out], f"{len(drawn)} items of {source}")
+    reported = [task[i] for i in held_out]
+    # Dropped from what was drawn and divided already, so that the other items are the same whatever two splits share.
+    known = set() if pool is task else set(map(_content, reported))
+    parts = (map(pool.__getitem__, some) for some in (drawn[:cut], drawn[cut:]))
+    search, selection = ([sample for sample in some if _content(sample) not in known] for some in parts)
+    _refuse_few(settings, config, source, len(search), len(selection))
+    return Items(task, search, selection, reported, f"{len(search) + len(selection)} items of {source}")
+
+
+def _refuse_few(settings: ObjectiveSettings, config: TaskConfig, source: str, search: int, selection: int) -> None:
+    if not search or not selection:
+        raise UserError(
+            f"objective.held_out={settings.held_out} leaves {search + selection} calibration items of task {config.name} "
+            f"({source}), too few to search and to choose on: hold out fewer items, or name another objective.split."
+        )
+
+
+def _content(sample: Sample) -> tuple[str, tuple[str, ...]]:
+    """What makes two items the same though their ids, or the splits that they are in, differ."""
+    return sample.question, tuple(sample.choices or ())
 
 
 def _calibration(

@@ -94,7 +94,8 @@ def ensemble_menu(table: OptionTable, budget: float, size: int) -> Menu:
 
     def gain(columns: list[int]) -> float:
         mean = log_softmax(log_probs[:, columns].mean(axis=1))
-        return float(np.log(np.exp(mean).clip(1e-12).sum(axis=1, where=table.golds)).mean())
+        # Clipped after the sum: an item that no chain solves has no gold option in a generated table, and log 0 is -inf.
+        return float(np.log(np.exp(mean).sum(axis=1, where=table.golds).clip(1e-12)).mean())
 
     return _greedy(table, budget, size, gain)
 

@@ -36,6 +36,7 @@ from cola_search.run_folder import claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
+from cola_search.wheels import sha256_of
 
 MENU = "menu.json"
 SHARES = (0.85, 1.0, 2.0)
@@ -80,7 +81,7 @@ class Study:
             lambda: score_table(scorer, self.items.held_out, chains, hidden=not scorer.engine.generates),
         )
         held_out = replace(held_out, head_cost=cost)
-        rows = held_out_table(calibration, held_out, arms, crossed, objective.menu_size)
+        rows = held_out_table(calibration, held_out, arms, crossed, objective.menu_size, objective.margin)
         oracle = oracle_rows(calibration, held_out, [share * layers for share in shares], objective.menu_size)
         choice = choose_arm(arms, crossed, objective.budget * layers, control=False)
         return {
@@ -136,6 +137,7 @@ class Study:
         return OptionTable.load(path)
 
     def _key(self, chains: Sequence[Chain] = ()) -> str:
+        """12 hex digits that change with anything that a table depends on, the content of objective.records included."""
         items = [
             [sample.id for sample in some] for some in (self.items.search, self.items.selection, self.items.held_out)
         ]
@@ -144,8 +146,12 @@ class Study:
             str(self.model.revision),
             str(self.model.dtype),
             self.model.device.type,
+            self.model.config.attn,
+            self.engine.mode,
+            self.engine.mix_samples,
             self.items.task.prompt_hash,
             items,
+            self.objective.records and sha256_of(Path(self.objective.records)),
         )
         text = repr((about, self.objective, self.search, self.seed, chains))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -159,7 +165,7 @@ class Study:
             "layers": self.model.num_layers,
             "seed": self.seed,
             "calibration": self.items.source,
-            "items": {"calibration": len(calibration), "held_out": len(held_out)},
+            "counts": {"calibration": len(calibration), "held_out": len(held_out)},
             "chains": len(calibration.chains),
             "head_cost": round(calibration.head_cost, 3),
             "base": {**asdict(wilson(int(right.sum()), len(right))), "chance": task.chance, "majority": task.majority},

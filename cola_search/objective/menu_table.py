@@ -16,10 +16,10 @@ def print_menu(result: Mapping[str, Any], folder: str, console: Console | None =
     console = console or Console(highlight=False)
     if not console.is_terminal:  # a pipe has no width to keep to
         console.width = max(console.width, _WIDE)
-    base, items = result["base"], result["items"]
+    base, counts = result["base"], result["counts"]
     console.print(Text(f"\n{result['task']} with {result['model']} ({result['layers']} layers), a menu", style="bold"))
     console.print(
-        Text(f"chosen on {items['calibration']} items ({result['calibration']}) out of {result['chains']} chains")
+        Text(f"chosen on {counts['calibration']} items ({result['calibration']}) out of {result['chains']} chains")
     )
     console.print(Text(f"cross-validated on {_judged(result['cross_validated'])}"))
     console.print(Text(f"base on {base['of']} held-out items: {_points(base['rate'])}, cost {result['layers']}"))

@@ -25,6 +25,7 @@ Method = Literal["tree", "random", "greedy", "shortgpt", "voids", "block", "lear
 METHODS: tuple[Method, ...] = get_args(Method)
 FACT_ITEMS = 128  # of the search items whose prompts the static policies look at, and that the prior is learnt from
 ITEM_SIMULATIONS = 100  # of the search of one item that the prior is learnt from, at most
+JUDGED = 0.95  # of the search items, at least: on how many a finalist has a verdict, be it right or wrong
 SHARPNESS = 10.0  # of the sigmoid through which the search sees a difference: ten points of accuracy are 1
 TREE, RANDOM, LEARNT = range(3)  # what a generator is for
 
@@ -75,9 +76,10 @@ class Found:
     def finalists(self, goal: str) -> list[Chain]:
         """The Pareto front over (accuracy, length) of the chains that saw all search items, shortest first.
 
-        For the goal `better`, the eight most accurate as well, since the best on the search items is partly luck.
+        For the goal `shorter`, of those that are shorter than the base. For `better`, the eight most accurate as well,
+        since the best on the search items is partly luck. Chains with errors on too many items (JUDGED) are left out.
         """
-        chains = [chain for chain in self.view.finished() if goal == "shorter" or self._allowed(chain)]
+        chains = [chain for chain in self.view.finished() if self._allowed(chain, goal)]
         difference = {chain: self.view.compare(chain).difference for chain in chains}
         front: list[Chain] = []
         for chain in sorted(chains, key=lambda c: (len(c), -difference[c], c)):
@@ -88,8 +90,11 @@ class Found:
             front += [chain for chain in best if chain not in front]
         return front
 
-    def _allowed(self, chain: Chain) -> bool:
-        return self.method == "repeat" or len(chain) <= len(self.view.base)
+    def _allowed(self, chain: Chain, goal: str) -> bool:
+        if self.view.judged(chain) < JUDGED * len(self.view):
+            return False
+        layers = len(self.view.base)
+        return len(chain) < layers if goal == "shorter" else self.method == "repeat" or len(chain) <= layers
 
 
 def find(lab: Lab, method: Method, budget: float | None = None) -> Found:

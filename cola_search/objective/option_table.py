@@ -53,9 +53,15 @@ class OptionTable:
 
     @property
     def right(self) -> np.ndarray:
-        """Bool [N, K]: whether the chain's best option is right."""
+        """Bool [N, K]: whether the chain's best option is right; an item of which it says nothing is wrong."""
         right: np.ndarray = np.take_along_axis(self.golds, self.log_probs.argmax(axis=2), axis=1)
-        return right
+        return right & self.answered
+
+    @property
+    def answered(self) -> np.ndarray:
+        """Bool [N, K]: whether the chain gives some option a score; where it does not, its first one is no answer."""
+        answered: np.ndarray = (np.isfinite(self.scores) & (self.scores != FLOOR)).any(axis=2)
+        return answered
 
     @property
     def covered(self) -> np.ndarray:

@@ -190,9 +190,12 @@ def _accuracy(table: OptionTable, options: np.ndarray) -> float:
 
 
 def right_of(table: OptionTable, options: np.ndarray) -> np.ndarray:
-    """Bool [N]: whether the chosen options are right. The only place where a choice meets the answer key."""
+    """Bool [N]: whether the chosen options are right. The only place where a choice meets the answer key.
+
+    table: of the chains that the choice was made from; an item of which none of them says anything is wrong.
+    """
     right: np.ndarray = np.take_along_axis(table.golds, options[:, None], axis=1)[:, 0]
-    return right
+    return right & table.answered.any(axis=1)
 
 
 def _fitted(bias: np.ndarray, table: OptionTable) -> np.ndarray:
