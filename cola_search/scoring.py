@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -98,14 +99,14 @@ class ModelScorer:
         scored: list[Scored] = []
         for start in range(0, len(work), self.settings.samples_in_flight):
             part = work[start : start + self.settings.samples_in_flight]
-            sessions = self._open([sample for sample, _ in part])
-            before = [session.layer_executions for session in sessions]
+            # an account each, for entries with the same requests share a session
+            sessions = [replace(s, layer_executions=0.0) for s in self._open([sample for sample, _ in part])]
             answers = self.engine.answer(
                 [(session, list(chains)) for session, (_, chains) in zip(sessions, part, strict=True)]
             )
-            for (sample, _), some, session, spent in zip(part, answers, sessions, before, strict=True):
+            for (sample, _), some, session in zip(part, answers, sessions, strict=True):
                 scores = [judge(sample, answer, self.near_tie) for answer in some]
-                scored.append(Scored(scores, session.layer_executions - spent))
+                scored.append(Scored(scores, session.layer_executions))
         return scored
 
     def score_base(self, samples: Sequence[Sample], make_watch: Callable[[], W]) -> list[Watched[W]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from families import tiny
+from transformers import PreTrainedModel
 
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.decode import Decoder, generate, plan_step
@@ -20,8 +21,10 @@ def _no_grad() -> Iterator[None]:
         yield
 
 
-def ours(family: str, prompts: list[list[int]], chains: list, new_tokens: int, stop=lambda c, t: False) -> tuple:
-    model = tiny(family)
+def ours(
+    family: str | PreTrainedModel, prompts: list[list[int]], chains: list, new_tokens: int, stop=lambda c, t: False
+) -> tuple:
+    model = tiny(family) if isinstance(family, str) else family
     executor = Executor(Anatomy(model), 2_000_000, samples_in_flight=len(prompts), keep_kv=True)
     items = [executor.open([prompt], [[len(prompt) - 1]]) for prompt in prompts]
     finals = executor.run([(item, chains) for item in items])
@@ -81,6 +84,14 @@ def test_a_chain_that_leaves_behind_numbers_that_are_none_does_not_spoil_who_tak
     decoder.load_prompts = lambda: decoder.keys[decoder.slot_of[0, 0]].fill_(torch.nan)  # type: ignore[method-assign]
     tokens, _ = generate(decoder, rows, lambda c, generated: c == 0 and len(generated) == 2, 5)
     assert tokens[1] == stock(model, prompts[1], chain, 5)
+
+
+def test_of_equally_likely_tokens_the_first_is_taken_as_stock_does() -> None:
+    prompt, model = [5, 6, 7, 8], tiny("llama")
+    model.lm_head.register_forward_hook(lambda module, args, logits: logits.round())  # as coarse as 16 bits are
+    _, tokens, leads = ours(model, [prompt], CHAINS, 12)
+    assert 0 in leads
+    assert tokens == [stock(model, prompt, chain, 12) for chain in CHAINS]
 
 
 def test_the_lead_is_the_smallest_gap_to_the_next_best_token() -> None:

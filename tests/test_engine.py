@@ -26,6 +26,28 @@ def test_a_family_that_cannot_ride_runs_one_chain_at_a_time_and_says_so(
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("no_repeat_ngram_size", 2), ("suppress_tokens", [100]), ("forced_eos_token_id", 0)]
+)
+def test_a_checkpoint_that_asks_for_more_than_the_likeliest_token_generates_one_chain_at_a_time_and_says_so(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: object
+) -> None:
+    monkeypatch.setattr(tiny_model.hf.generation_config, name, value)
+    assert Engine(tiny_model, EngineSettings(memory="50MB"), generates=True).batched is None
+    assert caplog.text.count(f"runs one chain at a time: its generation_config sets {name}") == 1
+    with pytest.raises(UserError, match=name):
+        Engine(tiny_model, EngineSettings(memory="50MB", mode="batched"), generates=True)
+    assert Engine(tiny_model, EngineSettings(memory="50MB"), generates=False).batched is not None
+
+
+def test_generation_settings_that_ask_for_nothing_keep_a_checkpoint_on_the_engine(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"repetition_penalty": 1.2, "no_repeat_ngram_size": 0, "num_beams": 1, "top_k": 5}.items():
+        monkeypatch.setattr(tiny_model.hf.generation_config, name, value)
+    assert Engine(tiny_model, EngineSettings(memory="50MB"), generates=True).batched is not None
+
+
+@pytest.mark.parametrize(
     "error",
     [
         torch.OutOfMemoryError("out of memory"),

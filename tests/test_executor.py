@@ -92,6 +92,55 @@ def test_a_memory_too_small_for_the_prompt_is_refused_with_the_key_to_change(lla
         executor.open(SEQUENCES, READS)
 
 
+def named_bytes(error: pytest.ExceptionInfo) -> int:
+    return int(str(error.value).split("at least ")[1].removesuffix("MB.")) * 10**6
+
+
+def test_the_memory_that_a_refusal_names_is_enough_where_keys_and_values_are_kept() -> None:
+    model, prompt = tiny("llama", max_position_embeddings=2048), list(range(5, 55)) * 40
+    with pytest.raises(UserError) as error:
+        Executor(Anatomy(model), 1000, samples_in_flight=2, keep_kv=True).open([prompt], [[len(prompt) - 1]])
+    executor = Executor(Anatomy(model), named_bytes(error), samples_in_flight=2, keep_kv=True)
+    assert executor.open([prompt], [[len(prompt) - 1]]).num_rows == len(prompt)
+
+
+def test_a_chain_whose_generation_is_beyond_the_whole_memory_is_refused_with_what_is_enough(
+    llama: PreTrainedModel,
+) -> None:
+    long, memory = (0, 1, 2, 3) * 25, 100_000
+    for in_flight in (1, 2):
+        executor = Executor(Anatomy(llama), memory, in_flight, keep_kv=True)
+        items = [executor.open([list(range(5 + i, 15 + i))], [[9]]) for i in range(in_flight)]
+        most = (executor.pool.capacity - 10 * in_flight) // 10 + 1  # every state but the last, beside the roots
+        executor.run([(items[0], [long[:most]])])
+        with pytest.raises(
+            UserError, match=f"chain of {most + 1} layers that generates after a prompt of 10 "
+        ) as error:
+            executor.parts([(items[0], [long[: most + 1]])], 2)
+    executor = Executor(Anatomy(llama), named_bytes(error), keep_kv=True)
+    assert len(executor.run([(executor.open([list(range(5, 15))], [[9]]), [long])])[0]) == 1
+
+
+def test_an_item_that_takes_more_than_its_share_has_the_others_drop_their_states(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), 60_000, samples_in_flight=2, keep_kv=True)
+    one, other = executor.open([list(range(5, 15))], [[9]]), executor.open([list(range(15, 25))], [[9]])
+    rng = np.random.default_rng(0)
+    chains = [tuple(rng.integers(0, 4, 4).tolist()) for _ in range(12)]
+
+    def run_one_by_one() -> Iterator[torch.Tensor]:
+        for chain in chains:
+            yield executor.run([(other, [chain])])[0][0]
+            other.prefixes.release()
+
+    before = list(run_one_by_one())
+    long = (0, 1, 2, 3) * 5
+    states = executor.run([(one, [long])])[0][0]
+    torch.testing.assert_close(executor.anatomy.logits(states), stock_logits(llama, long, list(range(5, 15)))[-1:])
+    one.prefixes.release()
+    for ours, wanted in zip(run_one_by_one(), before, strict=True):
+        torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_items_whose_generation_needs_more_than_their_share_are_in_parts_that_fit(llama: PreTrainedModel) -> None:
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=4, keep_kv=True)
     assert executor.kv is not None

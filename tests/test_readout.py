@@ -28,3 +28,12 @@ def test_the_greedy_token_leads_by_zero() -> None:
         best = anatomy.logits(rows).argmax(-1)
         _, leads = Readout(anatomy).log_probs(rows, torch.arange(3), best)
     assert leads.tolist() == [0, 0, 0]
+
+
+def test_more_rows_than_the_model_has_positions_have_the_logits_that_each_has_alone() -> None:
+    anatomy = Anatomy(tiny("gpt2"))  # learned positions
+    with torch.inference_mode():
+        rows = torch.randn(anatomy.hf.config.max_position_embeddings + 1, anatomy.width)
+        logits = anatomy.logits(rows)
+        assert logits.shape == (len(rows), anatomy.vocabulary)
+        torch.testing.assert_close(logits[-1:], anatomy.logits(rows[-1:]))

@@ -2,16 +2,19 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lm_eval.api.instance import Instance
 
 from cola_search import Chain, ModelScorer, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import Answer
 from cola_search.model.decode import Decoder
+from cola_search.model.engine import Engine
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.outcome import Score
@@ -82,6 +85,64 @@ def test_a_decoy_shares_the_states_of_its_sample(tiny_model: LoadedModel) -> Non
     scorer.score(item, TINY)
     (again,) = scorer.score_many([(item.decoy(np.random.default_rng(0), None), TINY[:1])])
     assert again.layer_executions == 1  # the end of a chain is not kept
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_two_entries_that_share_states_are_charged_for_what_each_adds(tiny_model: LoadedModel, mixed: bool) -> None:
+    (item,) = load_task("arc_easy", limit=1)
+    scorer = ModelScorer(tiny_model, item.task, EngineSettings(memory="50MB", samples_in_flight=2, mix_samples=mixed))
+    decoy = item.decoy(np.random.default_rng(0), None)
+    scored = scorer.score_many([(item, TINY[:1]), (decoy, [Chain((0, 1, 5))])])
+    assert [one.layer_executions for one in scored] == [6, 1]
+    assert scorer.layer_executions == 7
+
+
+def lone(context: str, continuation: str) -> Any:
+    """An item of one continuation, which is right if it is the likeliest."""
+    request = Instance(request_type="loglikelihood", doc={}, arguments=(context, continuation), idx=0)
+    return SimpleNamespace(
+        id="lone",
+        requests=[request],
+        option_scores=lambda responses: None,
+        verdict=lambda responses: responses[0][1],
+        prediction=lambda responses: None,
+    )
+
+
+def test_the_margin_of_a_lone_continuation_is_how_far_it_is_behind_the_likeliest(tiny_model: LoadedModel) -> None:
+    task: Any = SimpleNamespace(kind="loglikelihood")
+    scorer = ModelScorer(tiny_model, task, EngineSettings(memory="50MB", mode="batched"))
+    letters = {letter: scorer.score(lone("abc", letter), TINY[:1])[0] for letter in map(chr, range(32, 127))}
+    with torch.inference_mode():
+        logits = tiny_model.hf(torch.tensor([tiny_model.tokenizer.encode("abc")])).logits[0, -1]
+    for letter, score in letters.items():
+        lead = logits[tiny_model.tokenizer.encode(letter)[0]] - logits.max()
+        assert score.margin == pytest.approx(float(lead), abs=1e-4)
+        assert score.correct is (score.margin == 0)
+
+
+def test_a_lone_continuation_that_is_barely_not_the_likeliest_is_a_near_tie(tiny_model: LoadedModel) -> None:
+    task: Any = SimpleNamespace(kind="loglikelihood")
+    scorer = ModelScorer(tiny_model, task, EngineSettings(memory="50MB", mode="batched"))
+    sample = lone("abc", "de")
+    answer = scorer.engine.answer([(scorer.engine.open(sample), TINY[:1])])[0][0]
+    assert not judge(sample, answer, near_tie=0.9 * answer.lead).near_tie
+    assert judge(sample, answer, near_tie=1.1 * answer.lead).near_tie
+    assert not judge(sample, Answer([(0.0, True)], 0.0), near_tie=0.25).near_tie
+
+
+def test_a_gold_answer_that_shapes_the_reward_does_not_change_what_a_written_token_costs(
+    tiny_model: LoadedModel,
+) -> None:
+    engine = Engine(tiny_model, EngineSettings(memory="50MB", mode="batched"), generates=True)
+    arguments = ("abc def", {"until": ["\n\n"], "max_gen_toks": 9})
+    request = Instance(request_type="generate_until", doc={}, arguments=arguments, idx=0)
+    costs = []
+    for target in (None, " 123456"):
+        session = engine.open(SimpleNamespace(id="s", requests=[request], target_text=target))
+        engine.answer([(session, TINY[:1])])
+        costs.append(session.layer_executions)
+    assert costs[0] == costs[1] > 6
 
 
 def test_written_tokens_cost_layer_executions_one_chain_at_a_time_too(tiny_model: LoadedModel) -> None:

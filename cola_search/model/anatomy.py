@@ -165,10 +165,11 @@ class Anatomy:
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits `[N, V]` of final hidden rows `[N, d]`: the model's own final norm, head and scaling."""
-        answer = Recorder(self.layers[0], self._as_layer_output, answer=rows[None])
+        # sequences of one token: as one sequence they may be more than the model has positions
+        answer = Recorder(self.layers[0], self._as_layer_output, answer=rows[:, None])
         with self._replaced([answer]):
-            ids = torch.zeros(1, len(rows), dtype=torch.long, device=self.device)
-            return self.hf(input_ids=ids, use_cache=False).logits[0].to(rows.device)
+            ids = torch.zeros(len(rows), 1, dtype=torch.long, device=self.device)
+            return self.hf(input_ids=ids, use_cache=False).logits[:, 0].to(rows.device)
 
     def run_layer(self, layer: int, hidden: Tensor, call: dict[str, Any], mask: Tensor, cache: Any = None) -> Tensor:
         """Output `[B, n, d]` of one layer; `mask` is bool `[B, 1, n, keys]`, True where attention may look.

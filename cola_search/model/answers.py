@@ -12,8 +12,10 @@ class Answer:
     """What a chain answers.
 
     responses: as the task's verdict takes them: (log-probability, greedy) per option, or the generated text.
-    gold_margin: generated tasks: mean lead of the gold answer's tokens over the best other, 0 if greedy decoding gives it.
-    lead: generated tasks: the smallest lead of a chosen token over the next best, in logits.
+    gold_margin: generated tasks and lone continuations: mean lead of the gold answer's tokens over the best other, 0 if
+        greedy decoding gives it.
+    lead: generated tasks: the smallest lead of a chosen token over the next best, in logits; a lone continuation that is
+        not the likeliest: how far its worst token is behind the best.
     """
 
     responses: list
@@ -34,8 +36,10 @@ class StopWatch:
         """Whether the generation may stop after these tokens."""
         if tokens[-1] in self.ends or len(tokens) >= self.bound:
             return True
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        return any(stop in text for stop in self.stops) or (self.settled is not None and self.settled(text))
+        text = self.tokenizer.decode(tokens)  # a stop string may be a special token, as lm-eval looks for it
+        if any(stop in text for stop in self.stops):
+            return True
+        return self.settled is not None and self.settled(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def text(self, tokens: list[int]) -> str:
         """The generated text as lm-eval hands it to a task: without special tokens, cut at the first stop string."""

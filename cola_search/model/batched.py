@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -99,8 +100,11 @@ class Batched:
         for (session, _), (values, leads) in zip(work, self._log_probs(work, final), strict=True):
             sums = np.add.reduceat(values.astype(np.float64), session.starts, axis=1)
             exact = np.logical_and.reduceat(leads == 0, session.starts, axis=1)
-            rows = zip(sums.tolist(), exact.tolist(), strict=True)
-            answers.append([Answer(list(zip(s, g, strict=True))) for s, g in rows])
+            responses = [list(zip(s, g, strict=True)) for s, g in zip(sums.tolist(), exact.tolist(), strict=True)]
+            if len(session.starts) > 1:
+                answers.append([Answer(some) for some in responses])
+            else:
+                answers.append([_lone_answer(*one) for one in zip(responses, leads, strict=True)])
         return answers
 
     def _log_probs(self, work: Work, final: States) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -156,7 +160,7 @@ class Batched:
         ]
         tokens, leads = generate(decoder, torch.stack(ends), lambda c, generated: watch[c].done(generated), bound)
         for c, session in enumerate(owners):
-            session.layer_executions += decoder.tokens_run[c] * len(chains[c]) / session.item.num_rows
+            session.layer_executions += decoder.tokens_run[c] * len(chains[c]) / prompts[c]
         found += [(watch[c].text(t), float(leads[c])) for c, t in enumerate(tokens)]
 
     def _gold_margins(self, one: tuple[BatchedSession, list[Chain]], final: list[Tensor]) -> np.ndarray:
@@ -165,3 +169,9 @@ class Batched:
             return np.full(len(one[1]), np.nan)
         _, leads = self._log_probs([one], [final])[0]
         return leads.mean(axis=1)
+
+
+def _lone_answer(responses: list, leads: np.ndarray) -> Answer:
+    """The answer to a single continuation, whose tokens have these leads `[T]`: right if the likeliest at every token."""
+    behind = -float(leads.min())
+    return Answer(responses, float(leads.mean()), behind if behind > 0 else math.inf)

@@ -1,7 +1,7 @@
 """What a layer is handed for a batch that mixes chains and samples: states, arguments and masks, padded to the longest."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -37,6 +37,20 @@ class Item:
     @property
     def num_rows(self) -> int:
         return len(self.packed.ids)
+
+
+@dataclass
+class Waiting:
+    """The nodes of a running wave whose parent's state is there, by the layer that they need."""
+
+    by_layer: dict[int, list[tuple[Item, Node]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, item: Item, node: Node) -> None:
+        self.by_layer[node.layer].append((item, node))
+
+    def next_batch(self) -> tuple[int, list[tuple[Item, Node]]]:
+        layer = min(self.by_layer)
+        return layer, self.by_layer.pop(layer)
 
 
 class Stack:
@@ -121,6 +135,18 @@ def own_rows(batch: list[tuple[Item, Node]], values: Tensor, pool: RowPool) -> T
         flat = flat.index_select(0, torch.from_numpy(own).to(flat.device, non_blocking=True))
     missing = pool.data.shape[1] - flat.shape[1]
     return torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat
+
+
+def groups_by_length(batch: list[tuple[Item, Node]], max_tokens: int) -> list[list[tuple[Item, Node]]]:
+    """Splits a batch by length, so that padding stays under a quarter and no group has more than `max_tokens` rows."""
+    groups: list[list[tuple[Item, Node]]] = []
+    for item, node in sorted(batch, key=lambda pair: -pair[0].num_rows):
+        longest = groups[-1][0][0].num_rows if groups else 0
+        full = groups and (len(groups[-1]) + 1) * longest > max_tokens
+        if not groups or full or item.num_rows < 0.75 * longest:
+            groups.append([])
+        groups[-1].append((item, node))
+    return groups
 
 
 def by_item(batch: list[tuple[Item, Node]]) -> dict[Item, list[Node]]:

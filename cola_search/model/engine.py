@@ -16,7 +16,7 @@ from cola_search.model.executor import Executor
 from cola_search.model.free_memory import free_memory
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
-from cola_search.model.riding import rides
+from cola_search.model.riding import rides, unfollowed
 from cola_search.model.stock import Encoded, Stock
 from cola_search.replica import is_fatal
 
@@ -67,7 +67,8 @@ class Engine:
                 self.settings.max_batch_tokens,
                 keep_kv=self.generates,
             )
-            reason = rides(executor, self.model.hf)
+            asked = unfollowed(self.model.hf.generation_config) if self.generates else None
+            reason = asked or rides(executor, self.model.hf)
         except UserError:
             raise
         except Exception as error:  # a family nobody tried may fail anywhere on the way
@@ -111,9 +112,10 @@ class Engine:
 
     def answer(self, work: list[tuple[Session, list[Chain]]]) -> list[list[Answer]]:
         """The answers of every chain of every session, in order."""
-        before = sum(session.layer_executions for session, _ in work)
+        sessions = dict.fromkeys(session for session, _ in work)  # one may be there twice
+        before = sum(session.layer_executions for session in sessions)
         answers = self._run(work) if self.settings.mix_samples else [self._run([one])[0] for one in work]
-        self.layer_executions += sum(session.layer_executions for session, _ in work) - before
+        self.layer_executions += sum(session.layer_executions for session in sessions) - before
         return answers
 
     def _run(self, work: list[tuple[Session, list[Chain]]]) -> list[list[Answer]]:

@@ -6,9 +6,7 @@ the layers of all paths are run lowest layer first, so that paths that lag behin
 
 import logging
 import math
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -17,27 +15,23 @@ from torch import Tensor
 
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
-from cola_search.model.batches import Item, Stack, batch_inputs, by_item, kv_rows_of, own_rows, rows_of
+from cola_search.model.batches import (
+    Item,
+    Stack,
+    Waiting,
+    batch_inputs,
+    by_item,
+    groups_by_length,
+    kv_rows_of,
+    own_rows,
+    rows_of,
+)
 from cola_search.model.free_memory import fits
 from cola_search.model.packing import pack
 from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Waiting:
-    """The nodes of a running wave whose parent's state is there, by the layer that they need."""
-
-    by_layer: dict[int, list[tuple[Item, Node]]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, item: Item, node: Node) -> None:
-        self.by_layer[node.layer].append((item, node))
-
-    def next_batch(self) -> tuple[int, list[tuple[Item, Node]]]:
-        layer = min(self.by_layer)
-        return layer, self.by_layer.pop(layer)
 
 
 class Executor:
@@ -61,10 +55,10 @@ class Executor:
         rows = num_bytes // ((anatomy.width + kv_width) * anatomy.dtype.itemsize)
         self.pool = RowPool(rows, anatomy.width, anatomy.dtype, anatomy.device)
         self.kv_pool = RowPool(rows, kv_width, anatomy.dtype, anatomy.device) if self.kv else None
-        self.quota = (
-            self.pool.capacity // samples_in_flight
-        )  # fixed shares: what is dropped follows from the sample alone
+        self.samples_in_flight = samples_in_flight
+        self.quota = self.pool.capacity // samples_in_flight  # a fixed share: what is dropped follows from the sample
         self.max_batch_tokens = max_batch_tokens
+        self._open: dict[Item, None] = {}
         self._rules: dict[int, list[Tensor | None]] = {}
         self._stack: Stack | None = None
 
@@ -76,10 +70,7 @@ class Executor:
         device = self.anatomy.device
         n = len(packed.ids)
         if 3 * n > self.quota:
-            need = 3 * n * self.pool.row_bytes * (self.pool.capacity // self.quota)
-            raise UserError(
-                f"engine.memory is too small for a prompt of {n} tokens: give it at least {math.ceil(need / 1e6)}MB."
-            )
+            raise self._too_small(f"a prompt of {n} tokens", 3 * n * self.samples_in_flight)
         positions = torch.from_numpy(packed.positions)[None].to(device)
         sees = torch.from_numpy(packed.sees)[None, None].to(device)
         calls = self.anatomy.watch_calls(
@@ -88,11 +79,19 @@ class Executor:
         seen, masks = self._masks(sees, positions[0], int(packed.positions.max()) + 1)
         item = Item(packed, np.array(rows), calls, masks, seen, Prefixes(self.pool, self.quota, n, self.kv_pool))
         self.pool.write(item.prefixes.keep([item.prefixes.root]), calls.hidden[0])
+        self._open[item] = None
         return item
+
+    def _too_small(self, what: str, rows: int) -> UserError:
+        """The refusal of what needs so many rows of the pools."""
+        row_bytes = self.pool.row_bytes + (self.kv_pool.row_bytes if self.kv_pool else 0)
+        enough = math.ceil(rows * row_bytes / 1e6)
+        return UserError(f"engine.memory is too small for {what}: give it at least {enough}MB.")
 
     def close(self, item: Item) -> None:
         """Gives the item's memory back."""
         item.prefixes.close()
+        self._open.pop(item, None)
         self._stack = None
 
     def _masks(self, sees: Tensor, positions: Tensor, length: int) -> tuple[list[Tensor], list[int]]:
@@ -141,12 +140,16 @@ class Executor:
         An item that needs more than its share for a single chain takes more of them, and fewer items are in that part.
         """
         shares = self.pool.capacity // self.quota
+        roots = sum(item.num_rows for item in self._open)  # which stay whatever else is dropped
         parts: list[dict[int, list]] = []
         free: list[int] = []
         for slot, (item, chains) in enumerate(work):
-            rows = self._rows_of_a_chain(item, max(map(len, chains), default=0), new_tokens)
+            longest = max(map(len, chains), default=0)
+            self._refuse_too_long(item, longest, roots)
+            rows = self._rows_of_a_chain(item, longest, new_tokens)
             size = max(1, (self.quota - item.num_rows) // rows)
-            taken = min(shares, math.ceil((item.num_rows + rows) / self.quota))
+            enough = item.num_rows + rows <= self.quota
+            taken = 1 if enough else min(shares, math.ceil((roots + rows) / self.quota))
             k = 0
             for start in range(0, len(chains), size):
                 while k < len(free) and free[k] < taken:
@@ -158,6 +161,13 @@ class Executor:
                 free[k] -= taken
                 k += 1
         return parts
+
+    def _refuse_too_long(self, item: Item, length: int, roots: int) -> None:
+        """A generation keeps every state of its chain, but for the end's, which only a watch wants."""
+        need = roots + item.num_rows * (length if item.watch else length - 1)
+        if self.kv and need > self.pool.capacity:
+            what = f"a chain of {length} layers that generates after a prompt of {item.num_rows} tokens"
+            raise self._too_small(what, need)
 
     def _rows_of_a_chain(self, item: Item, length: int, new_tokens: int) -> int:
         """Rows of the pool that a chain under way takes: two states, or what a generation needs.
@@ -172,6 +182,7 @@ class Executor:
     @torch.inference_mode()
     def run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
         """As `run`, for what fits the memory at once: one of `parts`."""
+        self._make_room(work)
         items = tuple(item for item, _ in work)
         if self._stack is None or self._stack.items != items:  # a search asks for the same samples wave after wave
             self._stack = Stack(items)
@@ -189,6 +200,17 @@ class Executor:
             self._run_groups(more, partial(self._run_batch, layer, wanted=wanted, final=final, waiting=waiting))
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
+
+    def _make_room(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> None:
+        """Drops the states of open items outside of a part, if it takes more than its own shares and they are in the way."""
+        need: dict[Item, int] = {}
+        for item, chains in work:
+            states = sum(map(len, chains)) if self.kv else 2 * len(chains)
+            need[item] = need.get(item, item.num_rows) + item.num_rows * states
+        held = {item: len(item.prefixes.kept) * item.num_rows for item in self._open if item not in need}
+        if sum(max(self.quota, rows) for rows in need.values()) + sum(held.values()) > self.pool.capacity:
+            for item in held:
+                item.prefixes.make_room(self.quota // item.num_rows - 1)  # all but the root
 
     def _plan(self, item: Item, chain: tuple[int, ...], waiting: Waiting) -> Node:
         """The node at the end of the chain; queues what has to be computed on the way to it."""
@@ -211,24 +233,13 @@ class Executor:
 
     def _run_groups(self, batch: list[tuple[Item, Node]], run: Callable[[list[tuple[Item, Node]]], None]) -> None:
         """Runs a batch group by group; where memory does not suffice for a group, its halves, and from then on smaller ones."""
-        for group in self._groups(batch):
+        for group in groups_by_length(batch, self.max_batch_tokens):
             if fits(partial(run, group), alone=len(group) == 1):
                 continue
             # nothing was entered for this group yet
             self.max_batch_tokens = max(1, len(group) // 2) * group[0][0].num_rows
             log.warning("out of memory: engine.max_batch_tokens is %d from now on.", self.max_batch_tokens)
             self._run_groups(group, run)
-
-    def _groups(self, batch: list[tuple[Item, Node]]) -> list[list[tuple[Item, Node]]]:
-        """Splits a batch by length, so that padding stays under a quarter and no call exceeds `max_batch_tokens`."""
-        groups: list[list[tuple[Item, Node]]] = []
-        for item, node in sorted(batch, key=lambda pair: -pair[0].num_rows):
-            longest = groups[-1][0][0].num_rows if groups else 0
-            full = groups and (len(groups[-1]) + 1) * longest > self.max_batch_tokens
-            if not groups or full or item.num_rows < 0.75 * longest:
-                groups.append([])
-            groups[-1].append((item, node))
-        return groups
 
     def _run_batch(
         self, layer: int, batch: list[tuple[Item, Node]], wanted: set, final: dict, waiting: Waiting

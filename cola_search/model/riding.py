@@ -13,6 +13,37 @@ from cola_search.model.surgery import apply_chain
 
 SEQUENCES = [[5, 6, 7, 8, 9, 6, 5, 11], [5, 6, 7, 10, 5, 9]]  # a shared beginning of 3 tokens, then apart
 NEXT = 12  # fed as the first generated token
+# what transformers' generate looks at beside the likeliest token, and what asks for nothing; None never asks
+UNFOLLOWED: dict[str, tuple] = {
+    "bad_words_ids": ([],),
+    "begin_suppress_tokens": ([],),
+    "encoder_no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1.0,),
+    "exponential_decay_length_penalty": (),
+    "forced_bos_token_id": (),
+    "forced_eos_token_id": (),
+    "guidance_scale": (1,),
+    "min_length": (0,),
+    "min_new_tokens": (0,),
+    "no_repeat_ngram_size": (0,),
+    "num_beams": (1,),
+    "remove_invalid_values": (False,),
+    "sequence_bias": ({}, []),
+    "suppress_tokens": ([],),
+    "watermarking_config": (),
+}
+
+
+def unfollowed(generation_config: Any) -> str | None:
+    """What a checkpoint asks of its generation that the engine does not follow, as a reason; None where it follows all.
+
+    Of these settings it follows repetition_penalty alone.
+    """
+    for name, nothing in UNFOLLOWED.items():
+        value = getattr(generation_config, name, None)
+        if value is not None and value not in nothing:
+            return f"its generation_config sets {name}"
+    return None
 
 
 @torch.inference_mode()

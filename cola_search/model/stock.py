@@ -80,6 +80,7 @@ class Stock:
             raise UserError(
                 f"task request type {kind!r} is not supported: use a task of loglikelihood or generate_until requests."
             )
+        _refuse_empty(sample.id, encoded)
         longest = max(len(c) + len(o) for c, o in zip(encoded.contexts, encoded.continuations, strict=True))
         room = self.lm.max_length + (0 if encoded.generates else 1) - encoded.max_new_tokens
         if longest > room:
@@ -94,7 +95,7 @@ class Stock:
             return self.lm._encode_pair(context, continuation)
         tokens = self.lm.tok_encode(continuation, add_special_tokens=False)
         prefix = self.lm.prefix_token_id
-        return (tokens[:1], tokens[1:]) if tokens[0] == prefix else ([prefix], tokens)
+        return (tokens[:1], tokens[1:]) if tokens[:1] == [prefix] else ([prefix], tokens)
 
     def _prompt(self, context: str, gen_kwargs: dict) -> Encoded:
         from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
@@ -104,5 +105,14 @@ class Stock:
             raise UserError(
                 "the task samples its answers (do_sample): chains are compared on greedy answers only, so choose a greedy task."
             )
-        stops = handle_stop_sequences(kwargs.pop("until", None), eos=None)
+        end = self.lm.eot_token_id
+        eos = None if end is None else self.lm.tok_decode(end, skip_special_tokens=False)
+        stops = handle_stop_sequences(kwargs.pop("until", None), eos=eos)  # an end that is spelt out ends an answer too
         return Encoded([self.lm.tok_encode(context)], [[]], [s for s in stops if s], int(kwargs["max_gen_toks"]))
+
+
+def _refuse_empty(sample_id: str, encoded: Encoded) -> None:
+    scored = [] if encoded.generates else encoded.continuations
+    for what, texts in (("context", encoded.contexts), ("continuation", scored)):
+        if not all(texts):
+            raise UserError(f"sample {sample_id!r} has a request whose {what} is empty, which lm-eval does not answer.")
