@@ -5,7 +5,8 @@
 Two stages. All forms are run on the first --choose items of each task with one seed, and for each search the best form is
 taken there (`chosen`). Uniform, voids@0.8, its reverse and the chosen form are then run on the next --report items with
 --seeds seeds: that is what is reported. A cell is one search of all items; what the scores of a form cost beyond the base
-pass is charged to its search before it begins (the mean over 32 train items is not: it is had once for all items). Tables go to OUT.md, curves to OUT.svg, next to the rows in OUT.jsonl.
+pass is charged to its search before it begins (the mean over 32 train items is not: it is had once for all items).
+Tables go to OUT.md, curves to OUT.svg, next to the rows in OUT.jsonl.
 """
 
 import sys
