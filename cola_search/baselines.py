@@ -281,7 +281,7 @@ class ReleasedWalk:
             return None
         legal = [a for a in self.ACTIONS if a[0] < length and length + a[0] * (a[1] - 1) <= self._longest]
         size, runs = legal[int(self._rng.integers(len(legal)))]
-        start = int(self._rng.integers(len(self._chain) - size + 1))
+        start = int(self._rng.integers(length - size + 1))
         self._chain = edited(self._chain, start, size, runs)
         return self._chain
 

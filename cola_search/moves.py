@@ -100,8 +100,8 @@ def shortest_length(
     for j, kind in enumerate(kinds):
         if kind.runs == 0:
             for layer in np.flatnonzero(weights[:, j]):
-                skippable[layer : layer + kind.size] = True
-                skippable |= mixed and kind.size > 1
+                first, end = (0, num_layers) if mixed and kind.size > 1 else (layer, layer + kind.size)
+                skippable[first:end] = True
     most = num_layers if settings.max_edits is None else settings.max_edits * settings.max_block
     return max(settings.min_length, num_layers - min(most, int(skippable.sum())))
 

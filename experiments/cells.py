@@ -54,6 +54,8 @@ def run_cells(cells: Sequence[Cell], work: Work, args: argparse.Namespace) -> li
 
     A cell that fails is printed and left out, so that the same command tries it again.
     """
+    if not cells:
+        return []
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.exists() and not args.out.read_bytes().endswith(b"\n"):
         args.out.write_bytes(args.out.read_bytes() + b"\n")  # a killed command may have left half a line
@@ -160,7 +162,7 @@ def _name(cell: Cell) -> str:
 def _key(row: dict[str, Any], cells: Sequence[Cell]) -> str:
     """The name of the cell that a row was measured for, with what was asked for: cells of one experiment have the same keys."""
     asked = {key: row[key] for key in ASKED if key in row}
-    return _name({key: row.get(key) for cell in cells[:1] for key in cell} | asked)
+    return _name({key: row.get(key) for key in cells[0]} | asked)
 
 
 def _asked(args: argparse.Namespace) -> dict[str, str]:

@@ -90,8 +90,7 @@ def measured(found: Sequence[Outcome], grid: Sequence[float], num_layers: int) -
         "num_layers": num_layers,
         "grid": grid,
         "base": [int(outcome.chains[0][1].right) for outcome in found],
-        "shortest": [shortest_by(outcome, grid) for outcome in found],
-        "first_fix": [outcome.first_fix and round(outcome.first_fix.layer_executions) for outcome in found],
+        **with_reads(found, grid, [0.0] * len(found)),
         "first_shorter": [outcome.first_shorter and round(outcome.first_shorter.layer_executions) for outcome in found],
         "evaluations": sum(outcome.evaluations for outcome in found),
         "layer_executions": round(sum(outcome.layer_executions for outcome in found)),
@@ -123,7 +122,8 @@ def searched(
 
 
 def with_reads(found: Sequence[Outcome], grid: Sequence[float], reads: Sequence[float]) -> dict[str, Any]:
-    """The same where each chain but the base pays for its read of the head as well: `reads` layers on each item.
+    """Per item the shortest right length at each cost of the grid, and when it was first fixed, where each chain but the base
+    pays for its read of the head as well: `reads` layers on each item.
 
     A chain that another one begins with costs no layers at all, but its answer has to be read.
     """

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.model.engine_settings import EngineSettings
+from cola_search.model.loading import LoadedModel
 from cola_search.objective.paired import Paired, pair
 from cola_search.outcome import Score
 from cola_search.record_writer import FolderRefused
+from cola_search.tasks.task import Task
 
 WRONG, RIGHT, ERROR = "0", "1", "e"
 CHUNK = 256  # items after which what is known is written down
@@ -108,6 +111,20 @@ class Board:
                 known.verdicts += row["verdicts"]
                 known.margins += row["margins"]
                 known.costs += row["costs"]
+
+
+def scored_with(model: LoadedModel, task: Task, engine: EngineSettings) -> dict[str, Any]:
+    """What scores depend on besides chains and items: the `about` of a board, and of a menu's tables."""
+    return {
+        "model": model.name,
+        "revision": str(model.revision),
+        "dtype": str(model.dtype),
+        "device": model.device.type,
+        "model.attn": model.config.attn,
+        "engine.mode": engine.mode,
+        "engine.mix_samples": engine.mix_samples,
+        "prompt_hash": task.prompt_hash,
+    }
 
 
 def _refuse_other(path: Path, there: Mapping[str, Any], about: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from cola_search.config import Settings
 from cola_search.errors import UserError
 from cola_search.model.export import export_chain
 from cola_search.model.loading import LoadedModel, load_model
-from cola_search.objective.board import Board, View
+from cola_search.objective.board import Board, View, scored_with
 from cola_search.objective.items import Items, split_items
 from cola_search.objective.methods import METHODS, Lab, Method, find
 from cola_search.objective.paired import Paired, holm
@@ -59,16 +59,7 @@ class Contest:
         self.settings, self.model, self.items = settings, model, items
         self.base = Chain.identity(model.num_layers)
         scorer = ModelScorer(model, items.task, settings.engine)
-        about = {
-            "model": model.name,
-            "revision": str(model.revision),
-            "dtype": str(model.dtype),
-            "device": model.device.type,
-            "model.attn": model.config.attn,
-            "engine.mode": settings.engine.mode,
-            "engine.mix_samples": settings.engine.mix_samples,
-            "prompt_hash": items.task.prompt_hash,
-        }
+        about = scored_with(model, items.task, settings.engine)
         boards = {
             name: Board(scorer, samples, folder and folder / f"{name}.jsonl", about)
             for name, samples in (

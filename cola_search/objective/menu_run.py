@@ -24,6 +24,7 @@ from cola_search.objective.arms import (
     make_arms,
     oracle_rows,
 )
+from cola_search.objective.board import scored_with
 from cola_search.objective.candidates import race, searched
 from cola_search.objective.head_cost import head_cost
 from cola_search.objective.items import Items, split_items
@@ -142,14 +143,7 @@ class Study:
             [sample.id for sample in some] for some in (self.items.search, self.items.selection, self.items.held_out)
         ]
         about = (
-            self.model.name,
-            str(self.model.revision),
-            str(self.model.dtype),
-            self.model.device.type,
-            self.model.config.attn,
-            self.engine.mode,
-            self.engine.mix_samples,
-            self.items.task.prompt_hash,
+            *scored_with(self.model, self.items.task, self.engine).values(),
             items,
             self.objective.records and sha256_of(Path(self.objective.records)),
         )

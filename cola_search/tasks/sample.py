@@ -99,10 +99,10 @@ class Sample:
             return replace(self, id=f"{self.id}/decoy", gold=target, golds=(target,))
         if self.task.kind == "loglikelihood":
             raise ValueError(f"Item {self.id} is a lone continuation, so there is no other answer to want.")
-        others = self.task.other_answers(self, rng)
-        decoys = (replace(self, id=f"{self.id}/decoy", gold=other.gold, judged_as=other.doc) for other in others)
-        for decoy in decoys:
-            if decoy.gold != avoid and not decoy._takes([avoid]) and not decoy._takes(self._filtered([str(self.gold)])):
+        unwanted = [[avoid], self._filtered([str(self.gold)])]
+        for other in self.task.other_answers(self, rng):
+            decoy = replace(self, id=f"{self.id}/decoy", gold=other.gold, judged_as=other.doc)
+            if decoy.gold != avoid and not any(map(decoy._takes, unwanted)):
                 return decoy
         raise ValueError(f"No item of {self.task.name} has another answer than {self.id}.")
 
