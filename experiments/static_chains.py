@@ -126,7 +126,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _lines(group: Sequence[Row]) -> Iterator[str]:
-    best = _best(group)
+    best = winning(group)
     tested = [row for row in group if row["choice"] is not None]
     corrected = dict(zip(map(id, tested), holm([_p(row) for row in tested]), strict=True))
     for row in group:
@@ -152,7 +152,7 @@ def _runs(row: Row, key: str) -> str:
 
 def _notes(groups: Sequence[Sequence[Row]]) -> list[str]:
     """What the rows mean, and how many groups reach the goals for what calibration chose."""
-    chosen = [row for group in groups if (row := _best(group)) is not None]
+    chosen = [row for group in groups if (row := winning(group)) is not None]
     p, points = holm([_p(row) for row in chosen]), 100 * groups[0][0]["margin"]
     short = sum(
         row["goal"] == "shorter" and held_out(row).n >= 1000 and _p(row) < 0.05 and _saved(row) >= 0.15
@@ -186,7 +186,7 @@ def _saved(row: Row) -> float:
     return 1 - len(Chain.parse(row["choice"])) / row["layers"]
 
 
-def _best(group: Sequence[Row]) -> Row | None:
+def winning(group: Sequence[Row]) -> Row | None:
     """The row of the winner by the rule of objective=dataset, which sees the selection items only."""
     entered = []
     for row in group:

@@ -39,7 +39,7 @@ def split_items(settings: ObjectiveSettings, config: TaskConfig, model: LoadedMo
     task = load_task(config).bind(model)
     held_out = task.ids[: settings.held_out]
     pool, ids, source = _calibration(settings, config, model, task, len(held_out))
-    drawn = [ids[i] for i in np.random.default_rng([seed, len(ids)]).permutation(len(ids))][: settings.items]
+    drawn = _shuffled(ids, seed)[: settings.items]
     cut = len(drawn) - round(settings.selection * len(drawn))
     _refuse_few(settings, config, source, cut, len(drawn) - cut)
     for owner, some in ((task, held_out), (pool, drawn)):
@@ -51,6 +51,26 @@ def split_items(settings: ObjectiveSettings, config: TaskConfig, model: LoadedMo
     search, selection = ([sample for sample in some if _content(sample) not in known] for some in parts)
     _refuse_few(settings, config, source, len(search), len(selection))
     return Items(task, search, selection, reported, f"{len(search) + len(selection)} items of {source}")
+
+
+def unseen_items(
+    settings: ObjectiveSettings, config: TaskConfig, model: LoadedModel, seed: int, number: int
+) -> tuple[Task, list[Sample]]:
+    """At most `number` items that `split_items` would have drawn next, and their task: to test once more what it led to.
+
+    None of them has the question and options of an item that `split_items` gives. Raises UserError as it does.
+    """
+    used = split_items(settings, config, model, seed)
+    known = {_content(sample) for some in (used.search, used.selection, used.held_out) for sample in some}
+    pool, ids, _ = _calibration(settings, config, model, used.task, len(used.held_out))
+    first = len(ids) if settings.items is None else settings.items
+    drawn = _shuffled(ids, seed)[first : first + number]
+    check_fits(pool, model, drawn)
+    return pool, [sample for sample in map(pool.__getitem__, drawn) if _content(sample) not in known]
+
+
+def _shuffled(ids: Sequence[str], seed: int) -> list[str]:
+    return [ids[i] for i in np.random.default_rng([seed, len(ids)]).permutation(len(ids))]
 
 
 def _refuse_few(settings: ObjectiveSettings, config: TaskConfig, source: str, search: int, selection: int) -> None:

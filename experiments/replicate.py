@@ -1,0 +1,122 @@
+"""Does what was chosen on calibration items, and tested once, hold a second time on items that nothing has seen?
+
+A cell is one chain that `static_chains.py` or `held_out.py` chose on calibration items, beside the base, on the items of the train
+split that come next in the order in which those were drawn: they were neither searched, nor chosen, nor reported on.
+Chains longer than the model are left out: nothing at a higher cost is claimed.
+
+    python experiments/replicate.py --items 8000 --processes 1 --threads 2
+"""
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from cells import RESULTS, Cell, arguments, engine_of, model_of, read_rows, run_cells
+from static_chains import GROUP, IN_FLIGHT, winning
+
+from cola_search import ModelScorer
+from cola_search.chain import Chain
+from cola_search.objective.board import Board, View
+from cola_search.objective.items import unseen_items
+from cola_search.objective.paired import MARGIN, Paired, holm
+from cola_search.objective_settings import ObjectiveSettings
+from cola_search.tasks.config import TaskConfig
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Measures what is missing and writes the table beside the rows."""
+    parser = arguments(__doc__, "replicate.jsonl")
+    parser.add_argument("--items", type=int, default=8000, help="items at most")
+    args = parser.parse_args()
+    rows = run_cells(cells(args), work, args)
+    if rows:
+        args.out.with_suffix(".md").write_text(table(rows))
+
+
+def cells(args: Namespace) -> list[Cell]:
+    """One cell a chain that calibration chose; `drawn` is how many items its experiment drew, `tested` how many it held out."""
+    chosen = [*_static(read_rows(RESULTS / "static_chains.jsonl")), *_best(read_rows(RESULTS / "held_out.jsonl"))]
+    return [{**cell, "items": args.items} for cell in chosen]
+
+
+def _static(rows: Sequence[Row]) -> Iterator[Cell]:
+    """The chain of the method that wins its group, as static_chains.md marks it."""
+
+    def group_of(row: Row) -> list[Any]:
+        return [row[key] for key in GROUP]
+
+    for _, group in groupby(sorted(rows, key=group_of), key=group_of):
+        row = winning(list(group))
+        if row is not None:
+            yield _cell(row, row["goal"], row["choice"], row["held_out"])
+
+
+def _best(rows: Sequence[Row]) -> Iterator[Cell]:
+    """The one chain that was the best on the calibration items within each budget, up to the cost of the base."""
+    for row in rows:
+        budgets = (arm["budget"] for arm in row["rows"] if arm["menu"] == arm["selector"] == "chain")
+        for budget in sorted(budget for budget in budgets if budget <= row["layers"]):
+            (chain,) = row["menus"][f"chain {budget:g}"]
+            goal = "better" if budget == row["layers"] else "shorter"
+            yield _cell(row, goal, chain, row["held_out"])
+
+
+def _cell(row: Row, goal: str, chain: str, tested: int) -> Cell:
+    named = {key: row[key] for key in ("model", "task", "seed")}
+    return {**named, "goal": goal, "chain": chain, "drawn": row["items"], "tested": tested}
+
+
+def work(cell: Cell) -> Row:
+    """The chain beside the base on the next items."""
+    model = model_of(cell["model"])
+    objective = ObjectiveSettings(items=cell["drawn"], held_out=cell["tested"])
+    task, samples = unseen_items(objective, TaskConfig(cell["task"]), model, cell["seed"], cell["items"])
+    scorer = ModelScorer(model, task, engine_of(model, IN_FLIGHT[model.device.type]))
+    base, chain = Chain.identity(model.num_layers), Chain.parse(cell["chain"])
+    view = View(Board(scorer, samples), base)
+    view.see([chain], len(view))
+    paired = view.compare(chain)
+    counts = [paired.n, paired.base_right, paired.gained, paired.lost]
+    return {
+        "layers": model.num_layers,
+        "length": len(chain),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "counts": counts,
+    }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: a line a chain; p-values are corrected over all lines."""
+    lines = [
+        "| model | task | goal | chain | layers | items | base | chain | minus base (95%) | p | p Holm |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row, corrected in zip(rows, holm([_p(row) for row in rows]), strict=True):
+        paired = Paired(*row["counts"])
+        difference = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * d for d in (paired.difference, *paired.interval())))
+        lines.append(
+            f"| {row['model']} | {row['task']} | {row['goal']} | `{row['chain']}` | {row['length']} of {row['layers']} "
+            f"| {paired.n:,} | {paired.base_right / paired.n:.1%} | {paired.right / paired.n:.1%} | {difference} "
+            f"| {_p(row):.2g} | {corrected:.2g} |"
+        )
+    return "\n".join([*lines, "", *NOTES]) + "\n"
+
+
+NOTES = [
+    "`python experiments/replicate.py`: chains that `static_chains.py` (`shorter`) and `held_out.py` (the best of a budget)",
+    "chose on calibration items, once more, on items of the train split that nothing had seen, and that were first looked at",
+    f"here. p, one-sided: for `shorter` against worse by {100 * MARGIN:g} points or more (Tango's score test), for `better` against",
+    "not more accurate (exact McNemar test); p Holm: corrected over all lines. Differences in points.",
+]  # fmt: skip
+
+
+def _p(row: Row) -> float:
+    paired = Paired(*row["counts"])
+    return paired.p_not_worse(MARGIN) if row["goal"] == "shorter" else paired.p_better
+
+
+if __name__ == "__main__":
+    main()
