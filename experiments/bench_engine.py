@@ -57,8 +57,8 @@ def main() -> None:
         Path(args.save).write_text(json.dumps(report, indent=1) + "\n")
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(doc: str | None = __doc__) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--task", default="arc_easy")
     parser.add_argument("--items", type=int, default=16)
@@ -76,11 +76,11 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def command(args: argparse.Namespace) -> str:
+def command(args: argparse.Namespace, script: str = __file__) -> str:
     """The command, as it can be typed again."""
     told = {name: value for name, value in vars(args).items() if value not in (None, 0) and name != "save"}
     words = [f"--{k.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in told.items()]
-    return f"python experiments/bench_engine.py {' '.join(words)}"
+    return f"python experiments/{Path(script).name} {' '.join(words)}"
 
 
 def compare(

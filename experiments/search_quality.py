@@ -2,8 +2,8 @@
 
 A cell is one search of all items of one task with one seed. The budget is that of so many runs of the whole model
 (--chains) for each item; each search is stopped there and looked at on the way. Verdicts while searching are the engine's.
-With seed 0 the search is also sent after a wrong answer (the decoy), and the shortest right chain of each item is verified
-by stock transformers. `python experiments/quality_tables.py` makes the tables and curves of the rows.
+With seed 0 the search is also sent after a wrong answer (the decoy) where the base is wrong, and the shortest right chain of
+each item is verified by stock transformers. `python experiments/quality_tables.py` makes the tables and curves of the rows.
 
     python experiments/search_quality.py --models smollm2 qwen25_coder_05b --tasks arc_easy arc_challenge \
         commonsense_qa_cloze piqa arithmetic_short math_level_1 --items 100 --seeds 3 --processes 12 --threads 1
@@ -70,7 +70,8 @@ def work(cell: Cell) -> dict[str, Any]:
     samples = [task[i] for i in range(cell["first"], len(task))]
     found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
     pairs = zip(samples, found, strict=True) if cell["seed"] == 0 else ()
-    decoys = {sample.id: decoy for sample, outcome in pairs if (decoy := decoy_of(sample, outcome, cell["seed"]))}
+    wrong = [(sample, outcome) for sample, outcome in pairs if not outcome.chains[0][1].right]
+    decoys = {sample.id: decoy for sample, outcome in wrong if (decoy := decoy_of(sample, outcome, cell["seed"]))}
     outcomes = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
     chased = dict(zip(decoys, outcomes, strict=True))
     grid = [round(look * model.num_layers) for look in LOOKS if look <= cell["chains"]]

@@ -70,6 +70,20 @@ def test_mixed_samples_get_the_scores_that_they_get_alone(tiny_model: LoadedMode
         assert cost > 0
 
 
+def test_generated_items_get_the_margins_together_that_they_get_alone_whether_they_have_a_short_answer_or_not(
+    tiny_model: LoadedModel,
+) -> None:
+    first, blank, last = load_task("arithmetic_short", limit=3, chat_template=False)
+    items = [first, replace(blank, gold=None), last]
+    alone = ModelScorer(tiny_model, first.task, EngineSettings(memory="50MB"))
+    mixed = ModelScorer(tiny_model, first.task, EngineSettings(memory="50MB", samples_in_flight=3, mix_samples=True))
+    together = mixed.score_many([(sample, TINY) for sample in items])
+    for sample, (scores, _) in zip(items, together, strict=True):
+        wanted = [score.margin for score in alone.score(sample, TINY)]
+        assert [score.margin for score in scores] == pytest.approx(wanted, abs=1e-4, nan_ok=True)
+        assert all(math.isnan(margin) is (sample is items[1]) for margin in wanted)
+
+
 def test_two_items_with_the_same_id_are_not_taken_for_one_another(tiny_model: LoadedModel) -> None:
     one, other = load_task("arc_easy", limit=2)
     namesake = replace(other, id=one.id)  # as in tasks whose splits are both numbered from 0

@@ -130,7 +130,7 @@ class Batched:
         chains = [tuple(chain) for _, some in work for chain in some]
         states = [state for some in final for state in some]
         found = self._decoded(list(zip(owners, chains, states, strict=True)))
-        margins = np.concatenate([self._gold_margins(*one) for one in zip(work, final, strict=True)])
+        margins = self._gold_margins(work, final)
         answers = [Answer([text], float(margins[c]), lead) for c, (text, lead) in enumerate(found)]
         for session, _ in work:
             session.item.prefixes.release()
@@ -163,12 +163,15 @@ class Batched:
             session.layer_executions += decoder.tokens_run[c] * len(chains[c]) / prompts[c]
         found += [(watch[c].text(t), float(leads[c])) for c, t in enumerate(tokens)]
 
-    def _gold_margins(self, one: tuple[BatchedSession, list[Chain]], final: list[Tensor]) -> np.ndarray:
+    def _gold_margins(self, work: Work, final: States) -> np.ndarray:
         """Per chain the mean lead of the gold answer's tokens, at most 0; nan where the task has no short answer."""
-        if len(one[0].tokens) == 0:
-            return np.full(len(one[1]), np.nan)
-        _, leads = self._log_probs([one], [final])[0]
-        return leads.mean(axis=1)
+        margins = [np.full(len(chains), np.nan) for _, chains in work]
+        known = [i for i, (session, _) in enumerate(work) if len(session.tokens)]
+        if known:  # of all sessions at once: reading the head's weights is what the few rows of one would cost
+            found = self._log_probs([work[i] for i in known], [final[i] for i in known])
+            for i, (_, leads) in zip(known, found, strict=True):
+                margins[i] = leads.mean(axis=1)
+        return np.concatenate(margins)
 
 
 def _lone_answer(responses: list, leads: np.ndarray) -> Answer:
