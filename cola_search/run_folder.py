@@ -100,12 +100,18 @@ def provenance(command: str) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that this package runs from, with `-dirty` if files differ; None outside of one."""
+    """The commit of the checkout that this package runs from, with `-dirty` if files differ; None outside of one.
+
+    Rows that experiments append to files of results are no difference.
+    """
     package = Path(__file__).parent
     if _git(package, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
     commit = _git(package, "rev-parse", "HEAD")
-    return commit and commit + ("-dirty" if _git(package, "status", "--porcelain", "--untracked-files=no") else "")
+    differs = _git(
+        package, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)experiments/results"
+    )
+    return commit and commit + ("-dirty" if differs else "")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

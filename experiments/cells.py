@@ -122,6 +122,7 @@ def _load(name: str, device: str, dtype: str) -> LoadedModel:
 def _measured(todo: list[Cell], work: Work, args: argparse.Namespace) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
     os.environ |= {"CELLS_DEVICE": args.device, "CELLS_DTYPE": args.dtype, "CELLS_MEMORY": args.memory}
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    os.environ["CELLS_COMMIT"] = _commit() or ""  # now, and for all processes: what runs is what was there at the start
     torch.set_num_threads(args.threads)
     if args.processes == 1:
         for cell in todo:

@@ -9,21 +9,25 @@ Chains longer than the model are left out: nothing at a higher cost is claimed.
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 from cells import RESULTS, Cell, arguments, engine_of, model_of, read_rows, run_cells
 from static_chains import GROUP, IN_FLIGHT, winning
 
 from cola_search import ModelScorer
 from cola_search.chain import Chain
-from cola_search.objective.board import Board, View
-from cola_search.objective.items import unseen_items
-from cola_search.objective.paired import MARGIN, Paired, holm
+from cola_search.objective.arms import Arm, apply_arm
+from cola_search.objective.items import split_items, unseen_items
+from cola_search.objective.option_table import OptionTable, score_table
+from cola_search.objective.paired import MARGIN, Paired, holm, pair
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.config import TaskConfig
 
 Row = dict[str, Any]
+FITTED = ("weighted", "boosted", "unbiased")  # what held_out.py fits to the option scores of a single chain
 
 
 def main() -> None:
@@ -70,39 +74,74 @@ def _cell(row: Row, goal: str, chain: str, tested: int) -> Cell:
 
 
 def work(cell: Cell) -> Row:
-    """The chain beside the base on the next items."""
+    """The chain beside the base on the next items; a better one also with what calibration fits to the scores of both."""
     model = model_of(cell["model"])
     objective = ObjectiveSettings(items=cell["drawn"], held_out=cell["tested"])
-    task, samples = unseen_items(objective, TaskConfig(cell["task"]), model, cell["seed"], cell["items"])
-    scorer = ModelScorer(model, task, engine_of(model, IN_FLIGHT[model.device.type]))
-    base, chain = Chain.identity(model.num_layers), Chain.parse(cell["chain"])
-    view = View(Board(scorer, samples), base)
-    view.see([chain], len(view))
-    paired = view.compare(chain)
-    counts = [paired.n, paired.base_right, paired.gained, paired.lost]
-    return {
-        "layers": model.num_layers,
-        "length": len(chain),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "counts": counts,
-    }
+    config = TaskConfig(cell["task"])
+    pool, unseen = unseen_items(objective, config, model, cell["seed"], cell["items"])
+    scorer = ModelScorer(model, pool, engine_of(model, IN_FLIGHT[model.device.type]))
+    pairs = [Chain.identity(model.num_layers), Chain.parse(cell["chain"])]
+    table = score_table(scorer, unseen, pairs)
+    row = {"layers": model.num_layers, "length": len(pairs[1]), "dtype": str(model.dtype).removeprefix("torch.")}
+    row["counts"] = counts(table.right[:, 0], table.right[:, 1])
+    if cell["goal"] == "better":
+        drawn = split_items(objective, config, model, cell["seed"])
+        row["fitted"] = fitted(score_table(scorer, [*drawn.search, *drawn.selection], pairs), table)
+    return row
+
+
+def fitted(calibration: OptionTable, unseen: OptionTable) -> dict[str, list[list[int]]]:
+    """For each selector of single chains: the base with it beside the base, and the chain with it beside the base with it."""
+    found = {}
+    for name in FITTED:
+        base, chain = (
+            apply_arm(Arm("chain", name, 0.0), [one], calibration, unseen).right for one in calibration.chains
+        )
+        found[name] = [counts(unseen.right[:, 0], base), counts(base, chain)]
+    return found
+
+
+def counts(base: np.ndarray, chain: np.ndarray) -> list[int]:
+    """[items, right by the first, gained, lost] of two lists of verdicts."""
+    return list(astuple(pair(base.tolist(), chain.tolist())))
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: a line a chain; p-values are corrected over all lines."""
+    """Markdown: a line a chain, p-values corrected over all of them; then the better ones with fitted scores."""
     lines = [
         "| model | task | goal | chain | layers | items | base | chain | minus base (95%) | p | p Holm |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row, corrected in zip(rows, holm([_p(row) for row in rows]), strict=True):
         paired = Paired(*row["counts"])
-        difference = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * d for d in (paired.difference, *paired.interval())))
         lines.append(
             f"| {row['model']} | {row['task']} | {row['goal']} | `{row['chain']}` | {row['length']} of {row['layers']} "
-            f"| {paired.n:,} | {paired.base_right / paired.n:.1%} | {paired.right / paired.n:.1%} | {difference} "
+            f"| {paired.n:,} | {paired.base_right / paired.n:.1%} | {paired.right / paired.n:.1%} | {_difference(paired)} "
             f"| {_p(row):.2g} | {corrected:.2g} |"
         )
-    return "\n".join([*lines, "", *NOTES]) + "\n"
+    return "\n".join([*lines, "", *NOTES, "", *_fitted_lines(rows)]) + "\n"
+
+
+def _fitted_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """What calibration fits to option scores, for the base and for the chain; one-sided exact McNemar tests, uncorrected."""
+    yield "| model | task | chain | fitted | base with it | minus base (95%) | chain with it | minus base with it (95%) | p |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for row in rows:
+        for name, (base, chain) in row.get("fitted", {}).items():
+            one, other = Paired(*base), Paired(*chain)
+            yield (
+                f"| {row['model']} | {row['task']} | `{row['chain']}` | {name} | {one.right / one.n:.1%} | {_difference(one)} "
+                f"| {other.right / other.n:.1%} | {_difference(other)} | {other.p_better:.2g} |"
+            )
+    yield ""
+    yield "fitted: what `held_out.py` fits to a single chain's option scores on the calibration items: `weighted` (conditional"
+    yield "logit), `boosted` (gradient boosting), `unbiased` (a bias for each place). p: the chain against the base, both with it,"
+    yield "uncorrected."
+
+
+def _difference(paired: Paired) -> str:
+    """In points, with its interval."""
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * d for d in (paired.difference, *paired.interval())))
 
 
 NOTES = [
@@ -110,7 +149,7 @@ NOTES = [
     "chose on calibration items, once more, on items of the train split that nothing had seen, and that were first looked at",
     f"here. p, one-sided: for `shorter` against worse by {100 * MARGIN:g} points or more (Tango's score test), for `better`",
     "against not more accurate (exact McNemar test); p Holm: corrected over all lines. Differences in points.",
-]  # fmt: skip
+]
 
 
 def _p(row: Row) -> float:

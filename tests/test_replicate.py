@@ -56,12 +56,14 @@ def test_a_cell_is_measured_once_and_its_table_tells_the_counts(
 ) -> None:
     cell = {"model": str(tiny_folder), "task": "arc_easy", "seed": 0, "goal": "shorter", "chain": "0 2", "drawn": 20}
     monkeypatch.setattr(replicate, "_static", lambda rows: [{**cell, "tested": 5}])
-    monkeypatch.setattr(replicate, "_best", lambda rows: [])
+    monkeypatch.setattr(replicate, "_best", lambda rows: [{**cell, "goal": "better", "chain": "0 2 3 3", "tested": 5}])
     out = tmp_path / "rows.jsonl"
     monkeypatch.setattr(sys, "argv", f"replicate.py --items 12 --device cpu --threads 1 --out {out}".split())
     replicate.main()
     replicate.main()
-    (row,) = read_rows(out)
+    row, better = read_rows(out)
     n, base, gained, lost = row["counts"]
     assert n == 12 and 0 <= base <= 12 and lost <= base and gained <= 12 - base
+    for plain, beside in better["fitted"].values():
+        assert plain[0] == 12 and plain[1] == base and plain[1] + plain[2] - plain[3] == beside[1]
     assert f"| `0 2` | 2 of {row['layers']} | 12 | {base / 12:.1%} |" in out.with_suffix(".md").read_text()
