@@ -14,7 +14,9 @@ from cola_search.job import Worker
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
+from cola_search.prior_tables import check_apart
 from cola_search.records import Record
+from cola_search.schema import build
 from cola_search.settings import SearchSettings
 from cola_search.tasks.task import Task
 
@@ -34,7 +36,8 @@ def search(
     """The record of each sample of the task, as it is finished.
 
     preset: how to search, a file of conf/search; `settings` are fields of SearchSettings that differ from it.
-    Raises UserError for a preset or setting that does not exist, or a value that does not fit.
+    Raises UserError, before anything is searched, for a preset or setting that does not exist, a value that does not fit,
+    and a prior that was learnt from items of this task.
     """
     known = {field.name for field in fields(SearchSettings)}
     if unknown := sorted(set(settings) - known):
@@ -45,7 +48,7 @@ def search(
         run_dir="in memory",
         model=ModelConfig(name=model.name, source="local", path=model.name),
         task=task.config,
-        search=SearchSettings(**{**_preset(preset), **settings}),
+        search=build(SearchSettings, {**_preset(preset), **settings}, "search"),
         prior=prior,
         engine=engine,
         cluster=ClusterSettings(mode="inprocess"),
@@ -53,9 +56,9 @@ def search(
         controls=controls,
         tracking=TrackingSettings(),
     )
+    check_apart(prior, ((sample_id, task.question(sample_id)) for sample_id in task.ids))
     worker = Worker(everything, model, task)
-    for sample_id in task.ids:
-        yield Record.from_dict(worker.work([sample_id])[0])
+    return (Record.from_dict(worker.work([sample_id])[0]) for sample_id in task.ids)
 
 
 def _preset(name: str) -> dict[str, Any]:

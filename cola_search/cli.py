@@ -189,10 +189,13 @@ def _leave(marker: Path, text: str) -> None:
 
 def _end_sweep(folder: Path, count: int, failures: list[int]) -> int:
     """Prints the sweep's table. Jobs may have run in other processes, so what counts is what lies in their folders."""
-    from cola_search.report.terminal import print_sweep
+    from cola_search.report.terminal import print_objectives, print_sweep
 
-    jobs = listing.sweep_jobs(folder)
-    print_sweep(jobs, str(folder))
+    jobs, objectives = listing.sweep_jobs(folder), listing.objective_jobs(folder)
+    if objectives:
+        print_objectives(objectives, str(folder))
+    if jobs or not objectives:
+        print_sweep(jobs, str(folder))
     failed = max(len(failures), sum(summary is None for summary in jobs.values()))
     if failed:
         _say(f"{failed} of {max(count, len(jobs))} jobs failed; each has the reason in its file {FAILED}")

@@ -1,5 +1,6 @@
 """What a user may say about the cluster. Imports nothing heavy, so that every mistake is told before Ray starts."""
 
+import math
 from dataclasses import dataclass
 
 from cola_search.errors import UserError
@@ -62,12 +63,14 @@ class ClusterSettings:
         for name in ("cpus_per_replica", "deadline_seconds", "wait_seconds", "start_seconds"):
             if not getattr(self, name) > 0:
                 raise UserError(f"cluster.{name}={getattr(self, name)}: must be above 0")
+        if self.cpus_per_replica == math.inf:
+            raise UserError("cluster.cpus_per_replica=inf: must be a finite number of cores")
 
     def _check_gpus(self) -> None:
         gpus = self.gpus_per_replica
         if gpus == AUTO:
             return
-        if isinstance(gpus, str) or gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        if isinstance(gpus, str) or not 0 <= gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
             raise UserError(
                 f"cluster.gpus_per_replica={gpus}: must be auto, 0, a fraction of one GPU, or a whole number of GPUs"
             )

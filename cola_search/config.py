@@ -55,9 +55,10 @@ class PriorSettings:
     menu: int = 0
 
     def __post_init__(self) -> None:
-        for key in ("strength", "menu"):
-            if not 0 <= getattr(self, key) < float("inf"):
-                raise UserError(f"prior.{key}={getattr(self, key)} must be a finite number of at least 0.")
+        if not 0 < self.strength < float("inf"):
+            raise UserError(f"prior.strength={self.strength} must be a finite number above 0.")
+        if self.menu < 0:
+            raise UserError(f"prior.menu={self.menu} must not be negative; 0 leaves it out.")
         if not 0 < self.alpha <= 1:
             raise UserError(f"prior.alpha={self.alpha} must be above 0 and at most 1.")
         if not 0 <= self.floor <= 1:
@@ -145,6 +146,10 @@ class Settings:
             raise UserError(f"seed={self.seed} must not be negative.")
         if not self.run_dir.strip():
             raise UserError("run_dir is empty: name a folder.")
+        if self.objective.kind == "menu" and self.prior.kind != "uniform":
+            raise UserError(
+                f"prior={self.prior.kind}: objective=menu searches with the uniform prior; leave prior out."
+            )
         gpus = self.cluster.gpus_per_replica
         if not isinstance(gpus, str) and gpus > 1 and self.model.device_map is None:
             raise UserError(

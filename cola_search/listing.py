@@ -8,7 +8,7 @@ from typing import Any
 from cola_search.conf_path import conf_path
 from cola_search.config import group_names
 from cola_search.records import package_version
-from cola_search.run_folder import FAILED, SUMMARY
+from cola_search.run_folder import DATASET, FAILED, MENU, SUMMARY
 
 _HELP = """\
 cola-search finds, for every question, a sequence of a language model's layers that answers it right, or with fewer.
@@ -87,6 +87,16 @@ def sweep_jobs(folder: Path) -> dict[str, dict[str, Any] | None]:
             jobs[job.name] = None
         elif (job / SUMMARY).exists():
             jobs[job.name] = json.loads((job / SUMMARY).read_text(encoding="utf-8"))
+    return jobs
+
+
+def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The jobs of a sweep's folder that sought one chain or a menu for a task, by name: what their result file holds."""
+    jobs: dict[str, dict[str, Any]] = {}
+    for job in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for name in (DATASET, MENU):
+            if (job / name).exists():
+                jobs[job.name] = json.loads((job / name).read_text(encoding="utf-8"))
     return jobs
 
 

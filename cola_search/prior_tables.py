@@ -1,7 +1,7 @@
 """The prior of a run, per sample: uniform, from voids, or learnt from an earlier run."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.config import PriorSettings, Settings
 from cola_search.errors import UserError
-from cola_search.records import VoidPrior, read_records
+from cola_search.records import Record, VoidPrior, read_records
 from cola_search.wheels import sha256_of
 
 if TYPE_CHECKING:
@@ -109,14 +109,7 @@ class PriorTables:
         settings = self.settings.prior
         best: list[Chain] = []
         solved: dict[Chain, set[str]] = defaultdict(set)
-        for record in read_records(Path(str(settings.records))):
-            if record.error:  # it has nothing to teach, and where its replica was lost not even the layers are known
-                continue
-            if record.num_layers != self.model.num_layers:
-                raise UserError(
-                    f"prior.records={settings.records} is of a model with {record.num_layers} layers, this one has "
-                    f"{self.model.num_layers}: take records of the same model."
-                )
+        for record in of_this_model(_records(settings), self.model.num_layers, f"prior.records={settings.records}"):
             if record.best:
                 best.append(Chain.parse(record.best.chain))
             for chain, correct, _, _ in record.chains:
@@ -130,7 +123,7 @@ def check_apart(settings: PriorSettings, reported: Iterable[tuple[str, str]]) ->
     """Raises UserError if a prior was learnt from items that the run reports on, given as (id, question)."""
     if settings.kind != "learnt":
         return
-    learnt = {(record.sample, record.question) for record in read_records(Path(str(settings.records)))}
+    learnt = {(record.sample, record.question) for record in _records(settings)}
     shared = sum(item in learnt for item in reported)
     if shared:
         raise UserError(
@@ -139,13 +132,35 @@ def check_apart(settings: PriorSettings, reported: Iterable[tuple[str, str]]) ->
         )
 
 
+def of_this_model(records: Iterable[Record], num_layers: int, named: str) -> Iterator[Record]:
+    """The records that are no errors, which have nothing to teach and may not even know the layers.
+
+    named: the key and file that they are from. Raises UserError for one of a model with another number of layers.
+    """
+    for record in records:
+        if record.error:
+            continue
+        if record.num_layers != num_layers:
+            raise UserError(
+                f"{named} is of a model with {record.num_layers} layers, this one has {num_layers}: "
+                "take records of the same model."
+            )
+        yield record
+
+
 def records_digest(settings: PriorSettings) -> str:
     """What identifies the records that a prior is learnt from. Raises UserError if they are not there."""
-    path = Path(str(settings.records))
+    path = Path(str(settings.records)).expanduser()
     try:
         return sha256_of(path)
     except OSError as error:
         raise UserError(f"prior.records={path} cannot be read ({error.strerror}): give a records.jsonl.") from error
+
+
+def _records(settings: PriorSettings) -> Iterator[Record]:
+    """The records that a prior is learnt from. Raises UserError if they are not there."""
+    records_digest(settings)
+    return read_records(Path(str(settings.records)).expanduser())
 
 
 def _name(sample: Any) -> str:

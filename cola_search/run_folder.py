@@ -29,6 +29,7 @@ from cola_search.records import package_version
 CONFIG, PROVENANCE, RECORDS = "config.yaml", "provenance.json", "records.jsonl"
 SETTLED = "settled.json"
 SUMMARY, FAILED = "summary.json", "FAILED"
+DATASET, MENU = "dataset.json", "menu.json"
 FREE_KEYS = ("run_dir", "cluster.", "tracking.")
 """What cannot change a record, and so may differ when a run goes on."""
 
@@ -40,12 +41,13 @@ def claim(folder: Path, settings: Mapping[str, Any], command: str) -> None:
 
     Raises FolderRefused, naming the keys, if the folder holds a run with other settings, or records without settings.
     `samples` may grow, for the records of the first so many stay what they are. Keys that cannot change a record
-    (FREE_KEYS) may differ. A run that failed before its first record does not hold the folder.
+    (FREE_KEYS) may differ. A run that failed before its first record does not hold the folder, nor does one without
+    records, of objective=dataset or menu: there each file of scores says what it is of.
     """
     path = folder / CONFIG
     if _has_records(folder):
         settled = read_settled(folder)
-        _check_same(folder, _with(settled, _flat(_read_config(path))), _with(settled, _flat(settings)))
+        _check_same(folder, _with(settled, flat(_read_config(path))), _with(settled, flat(settings)))
     else:
         (folder / SETTLED).unlink(missing_ok=True)
     _replace(path, yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
@@ -177,13 +179,13 @@ def _shown(values: dict[str, Any], key: str) -> str:
     return repr(values[key]) if key in values else "not set"
 
 
-def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """One level: `{"search": {"c": 1}}` becomes `{"search.c": 1}`."""
-    flat: dict[str, Any] = {}
+    one_level: dict[str, Any] = {}
     for key, value in values.items():
         full = f"{path}.{key}" if path else str(key)
-        flat |= _flat(value, full) if isinstance(value, Mapping) and value else {full: value}
-    return flat
+        one_level |= flat(value, full) if isinstance(value, Mapping) and value else {full: value}
+    return one_level
 
 
 def _replace(path: Path, text: str) -> None:

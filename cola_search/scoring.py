@@ -117,9 +117,11 @@ class ModelScorer:
             part = samples[start : start + self.settings.samples_in_flight]
             for sample in part:
                 self.release(sample)
-            sessions, watches = self._open(list(part)), [make_watch() for _ in part]
+            sessions = self._open(list(part))
+            by_session = {session: make_watch() for session in dict.fromkeys(sessions)}  # samples may share one
+            watches = [by_session[session] for session in sessions]
             watched = [self.engine.watch(*pair) for pair in zip(sessions, watches, strict=True)]
-            for watch in watches:
+            for watch in by_session.values():
                 watch.start({})
             scored = self.score_many([(sample, [identity]) for sample in part])
             for session, one, watch, seen in zip(sessions, scored, watches, watched, strict=True):

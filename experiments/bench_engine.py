@@ -19,13 +19,16 @@ import argparse
 import json
 import statistics
 import sys
-import time
-from contextlib import nullcontext, suppress
+from collections import defaultdict
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench_meters import device_name, forget_peak, matmul_rate, peak_memory, timed
 from bench_subjects import agreement, ask_as_a_search_does, made_up, make_engine, real
 
 from cola_search import Chain
@@ -87,65 +90,63 @@ def compare(
     args: argparse.Namespace, model: Any, task: Any, samples: list, chains: dict[str, list[Chain]]
 ) -> list[dict[str, Any]]:
     """Medians over rounds in which every variant takes its turn."""
-    rng = np.random.default_rng(0)
     encoder = make_engine(args, model, task, 1).stock
     pairs = [(sample, chain) for sample in samples for chain in chains[sample.id]]
-    a2 = "a2 with a plain head" if task.kind == "generate_until" else "a2 one padded batch"
-    times: dict[str, list[float]] = {}
-    peaks: dict[str, float] = {}
-    facts: dict[str, dict[str, float]] = {}
-    rates = []
-    for _ in range(args.rounds):
-        rates.append(matmul_rate(model))  # takes its turn too: a machine that others use is not as fast all the time
-        some = [pairs[i] for i in rng.choice(len(pairs), args.stock_pairs, replace=False)]
-        for name, batched in (("a1 one request at a time", False), (a2, True)):
-            forget_peak(model)
-            taken = [timed(model, lambda p=pair, b=batched: run_stock(model, encoder, *p, b)) for pair in some]
-            times.setdefault(name, []).append(statistics.mean(taken))
-            peaks[name] = max(peaks.get(name, 0.0), peak_memory(model))
-        for wave in args.waves:
-            for flight in args.flights:
-                name = f"b  wave {wave}, {flight} in flight"
-                forget_peak(model)
-                seconds, facts[name] = run_engine(args, model, task, samples, chains, wave, flight)
-                times.setdefault(name, []).append(seconds / len(pairs))
-                peaks[name] = max(peaks.get(name, 0.0), peak_memory(model))
-                print(f"{name}: {len(pairs) / seconds:.1f} evaluations/s", file=sys.stderr, flush=True)
-    one, batch = (statistics.median(times[name]) for name in list(times)[:2])
+    turns = take_turns(args, model, task, samples, chains, encoder, pairs)
+    one, batch = (statistics.median(turns.times[name]) for name in list(turns.times)[:2])
+    rate = statistics.median(turns.rates)
     stock = [statistics.mean(stock_flop(model, encoder, *pair, padded) for pair in pairs) for padded in (False, True)]
-    rate = statistics.median(rates)
     rows = []
-    for name, taken in times.items():
+    for name, taken in turns.times.items():
         median = statistics.median(taken)
         row = {
             "variant": name,
             "evaluations_per_second": 1 / median,
             "times_a1": one / median,
             "times_a2": batch / median,
-            "peak_memory_mb": peaks[name],
+            "peak_memory_mb": turns.peaks[name],
         }
-        if name in facts:
-            row |= facts[name]
-            row["share_of_matmul_rate"] = facts[name]["flop_per_evaluation"] / median / rate
-            row["fewer_flop_than_a1"], row["fewer_flop_than_a2"] = (
-                flop / facts[name]["flop_per_evaluation"] for flop in stock
-            )
+        if facts := turns.facts.get(name):
+            flop = facts["flop_per_evaluation"]
+            row |= facts | {"share_of_matmul_rate": flop / median / rate}
+            if task.kind != "generate_until":  # stock's tokens are known beforehand for scored requests only
+                row["fewer_flop_than_a1"], row["fewer_flop_than_a2"] = (some / flop for some in stock)
         rows.append(row)
     return rows
 
 
-def timed(model: Any, work: Any) -> float:
-    """Seconds that the work takes, the device waited for."""
-    synchronise(model)
-    start = time.perf_counter()
-    work()
-    synchronise(model)
-    return time.perf_counter() - start
+@dataclass
+class Turns:
+    """What the rounds took: seconds an evaluation, peak MB and what the engine ran, by variant; rates of a plain product."""
+
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    peaks: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    facts: dict[str, dict[str, float]] = field(default_factory=dict)
+    rates: list[float] = field(default_factory=list)
 
 
-def synchronise(model: Any) -> None:
-    if next(model.hf.parameters()).is_cuda:
-        torch.cuda.synchronize()
+def take_turns(
+    args: argparse.Namespace, model: Any, task: Any, samples: list, chains: dict, encoder: Any, pairs: list
+) -> Turns:
+    """Every variant in every round, and a plain product too: a machine that others use is not as fast all the time."""
+    rng, turns = np.random.default_rng(0), Turns()
+    a2 = "a2 with a plain head" if task.kind == "generate_until" else "a2 one padded batch"
+    for _ in range(args.rounds):
+        turns.rates.append(matmul_rate(model))
+        some = [pairs[i] for i in rng.choice(len(pairs), args.stock_pairs, replace=False)]
+        for name, batched in (("a1 one request at a time", False), (a2, True)):
+            forget_peak(model)
+            taken = [timed(model, lambda p=pair, b=batched: run_stock(model, encoder, *p, b)) for pair in some]
+            turns.times[name].append(statistics.mean(taken))
+            turns.peaks[name] = max(turns.peaks[name], peak_memory(model))
+        for wave, flight in product(args.waves, args.flights):
+            name = f"b  wave {wave}, {flight} in flight"
+            forget_peak(model)
+            seconds, turns.facts[name] = run_engine(args, model, task, samples, chains, wave, flight)
+            turns.times[name].append(seconds / len(pairs))
+            turns.peaks[name] = max(turns.peaks[name], peak_memory(model))
+            print(f"{name}: {len(pairs) / seconds:.1f} evaluations/s", file=sys.stderr, flush=True)
+    return turns
 
 
 @torch.inference_mode()
@@ -234,42 +235,6 @@ def weights(model: Any) -> tuple[int, int]:
     return sum(p.numel() for p in layers[0].parameters() if p.ndim > 1), model.hf.get_output_embeddings().weight.numel()
 
 
-@torch.inference_mode()
-def matmul_rate(model: Any) -> float:
-    """Operations per second of a plain matrix product in the model's width, dtype and threads, with 1,024 rows (GPU: 16,384)."""
-    weight = next(
-        p
-        for p in model.hf.parameters()
-        if p.ndim == 2 and p.shape[1] == model.hf.config.hidden_size and p.shape[0] < 20000
-    )
-    rows = torch.randn(16384 if weight.is_cuda else 1024, weight.shape[1], dtype=weight.dtype, device=weight.device)
-    seconds = statistics.median(timed(model, lambda: [rows @ weight.t() for _ in range(20)]) for _ in range(9)) / 20
-    return 2 * rows.shape[0] * weight.numel() / seconds
-
-
-def device_name(model: Any) -> str:
-    if next(model.hf.parameters()).is_cuda:
-        return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads"
-
-
-def forget_peak(model: Any) -> None:
-    """The peak of memory counts from here on; where Linux does not allow that, from the start of the process."""
-    if next(model.hf.parameters()).is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        return
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory(model: Any) -> float:
-    """Most memory, in MB, since `forget_peak`: the GPU's, or what the process had in RAM; the weights are in it."""
-    if next(model.hf.parameters()).is_cuda:
-        return torch.cuda.max_memory_allocated() / 1e6
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
-
-
 def show(report: dict[str, Any]) -> None:
     """The figures as a table."""
     print(
@@ -279,11 +244,10 @@ def show(report: dict[str, Any]) -> None:
         f"{'variant':<28}{'evaluations/s':>14}{'x a1':>8}{'x a2':>8}{'MB':>9}{'layers/eval':>13}{'of matmul':>11}{'FLOP a1/b':>11}"
     )
     for row in report["rows"]:
-        more = (
-            f"{row['layer_executions_per_evaluation']:>13.1f}{row['share_of_matmul_rate']:>11.0%}{row['fewer_flop_than_a1']:>11.1f}"
-            if "flop_per_evaluation" in row
-            else ""
-        )
+        more = ""
+        if "flop_per_evaluation" in row:
+            more = f"{row['layer_executions_per_evaluation']:>13.1f}{row['share_of_matmul_rate']:>11.0%}"
+            more += f"{row['fewer_flop_than_a1']:>11.1f}" if "fewer_flop_than_a1" in row else ""
         print(
             f"{row['variant']:<28}{row['evaluations_per_second']:>14.2f}{row['times_a1']:>8.1f}{row['times_a2']:>8.1f}"
             f"{row['peak_memory_mb']:>9,.0f}{more}"

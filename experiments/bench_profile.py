@@ -3,7 +3,8 @@
 torch's profiler times every operation of a replayed search (see bench_engine.py); what no operation takes is Python: the
 engine's, the model's modules' and the profiler's own. Calling an operation is part of it, and so not Python here.
 
-    python experiments/bench_profile.py --task arc_easy --items 64 --flights 1 16 64 --threads 1
+    python experiments/bench_profile.py --task arc_easy --items 64 --flights 1 16 64 --threads 1 \
+        --save experiments/results/profile_cpu_arc_easy.json
 """
 
 import json
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_engine import command, device_name, parse, run_engine
+from bench_engine import command, parse, run_engine
+from bench_meters import device_name
 from bench_subjects import ask_as_a_search_does, real
 from torch.profiler import ProfilerActivity, profile
 

@@ -25,6 +25,7 @@ import torch
 import transformers
 
 from cola_search import ModelScorer, load_model, load_task
+from cola_search.model.config import model_config, with_overrides
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.run_folder import git_commit
@@ -116,7 +117,10 @@ def scorer_of(model_name: str, task_name: str, items: int, in_flight: int) -> tu
 
 @cache
 def _load(name: str, device: str, dtype: str) -> LoadedModel:
-    return load_model(name, device=device, dtype=dtype)
+    config = model_config(name)
+    if config.mirror:  # the hub has other weights under the name, and may answer on one machine only
+        config = with_overrides(config, source="pypi")
+    return load_model(config, device=device, dtype=dtype)
 
 
 def _measured(todo: list[Cell], work: Work, args: argparse.Namespace) -> Iterator[tuple[Cell, dict[str, Any] | None]]:

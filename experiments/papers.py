@@ -13,7 +13,7 @@ from typing import Any
 
 from cells import Cell, arguments, model_of, run_cells, scorer_of
 from papers_page import page
-from search_quality import searched
+from search_quality import base_verdict, searched
 
 from cola_search.config import compose_settings
 from cola_search.errors import UserError
@@ -61,7 +61,7 @@ def work(cell: Cell) -> dict[str, Any]:
     settings = of_arm(cell["arm"])
     samples = list(task)
     found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
-    bases = [verdict(outcome) for outcome in found]
+    bases = [base_verdict(outcome) for outcome in found]
     wrong = [i for i, base in enumerate(bases) if base == 0]
     decoys = {i: decoy for i in wrong if (decoy := decoy_of(samples[i], found[i], 0))}
     chased = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
@@ -83,12 +83,6 @@ def of_arm(arm: str) -> SearchSettings:
     settings = compose_settings(["search=cola"]).search
     share = ARMS[arm]
     return settings if share is None else replace(settings, skip_share=share)
-
-
-def verdict(outcome: Outcome) -> int | None:
-    """Whether the base is right, 0 or 1; None for an error, which is neither."""
-    score = outcome.chains[0][1]
-    return int(score.correct) if score.error is None else None
 
 
 def shortest(outcome: Outcome) -> int:

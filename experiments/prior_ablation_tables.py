@@ -36,7 +36,7 @@ def gain(row: Row) -> np.ndarray:
     """What was won on each item at each cost `[items, grid]`: the share of layers saved, or 1 for a fix, or 0."""
     base, shortest = np.array(row["base"])[:, None], np.array(row["shortest"], dtype=float)
     saved = 1 - shortest / row["num_layers"]
-    return np.asarray(np.where(shortest == 0, 0.0, np.where(base == 1, saved, 1.0)))
+    return np.asarray(np.where(shortest == 0, 0.0, np.where(base == 1, saved, base == 0)))
 
 
 def saved(row: Row) -> np.ndarray:

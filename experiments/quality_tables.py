@@ -49,9 +49,10 @@ over items. The decoy is the same search sent after a wrong answer that the base
 def section(model: str, task: str, searches: dict[str, Rows]) -> str:
     """All that is known of one model and task."""
     row = next(iter(searches.values()))[0]
-    base = np.array(row["base"], bool)
+    base = np.array(row["base"]) == 1
     devices = sorted({r["device"] for rows in searches.values() for r in rows})
-    commits = sorted({r["commit"][:8] for rows in searches.values() for r in rows})
+    # behind the 40 digits there is `-dirty` or nothing
+    commits = sorted({r["commit"][:8] + r["commit"][40:] for rows in searches.values() for r in rows})
     lines = [
         f"\n## {model}, {task}, up to {row['chains']} runs\n",
         f"{len(base)} items ({row['first']} to {row['first'] + len(base) - 1}), base right on {base.sum()}; "
@@ -118,7 +119,7 @@ def against_decoy(rows: Rows) -> list[str]:
     pairs = [
         (shortest[-1], decoy[-1])
         for base, shortest, decoy in zip(row["base"], row["shortest"], row["decoy"], strict=True)
-        if not base and decoy is not None
+        if base == 0 and decoy is not None
     ]
     reached = np.array([[gold > 0, decoy > 0] for gold, decoy in pairs], float).reshape(-1, 2)
     lengths = [[length for length in column if length] for column in zip(*pairs, strict=True)] if pairs else [[], []]
@@ -178,7 +179,7 @@ def over_items(
     """The value of each item at a look, averaged over rows, [items]; items on whose base all rows of `among` (None: these
     rows) agree that it is right, or wrong: on another device a near tie may fall the other way."""
     agreed = [
-        all(bool(base) == right for base in bases)
+        all(base == right for base in bases)  # None, an error, is neither
         for bases in zip(*(row["base"] for row in among or rows), strict=True)
     ]
     per_seed = []
@@ -195,7 +196,7 @@ def first_fix(rows: Rows) -> str:
         np.inf if cost is None else cost
         for row in rows
         for base, cost in zip(row["base"], row["first_fix"], strict=True)
-        if not base
+        if base == 0
     ]
     middle = np.median(spent) if spent else np.inf
     return "never" if np.isinf(middle) else f"{middle:.0f}"

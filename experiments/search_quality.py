@@ -70,7 +70,7 @@ def work(cell: Cell) -> dict[str, Any]:
     samples = [task[i] for i in range(cell["first"], len(task))]
     found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
     pairs = zip(samples, found, strict=True) if cell["seed"] == 0 else ()
-    wrong = [(sample, outcome) for sample, outcome in pairs if not outcome.chains[0][1].right]
+    wrong = [(sample, outcome) for sample, outcome in pairs if base_verdict(outcome) == 0]
     decoys = {sample.id: decoy for sample, outcome in wrong if (decoy := decoy_of(sample, outcome, cell["seed"]))}
     outcomes = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
     chased = dict(zip(decoys, outcomes, strict=True))
@@ -90,12 +90,18 @@ def measured(found: Sequence[Outcome], grid: Sequence[float], num_layers: int) -
     return {
         "num_layers": num_layers,
         "grid": grid,
-        "base": [int(outcome.chains[0][1].right) for outcome in found],
+        "base": [base_verdict(outcome) for outcome in found],
         **with_reads(found, grid, [0.0] * len(found)),
         "first_shorter": [outcome.first_shorter and round(outcome.first_shorter.layer_executions) for outcome in found],
         "evaluations": sum(outcome.evaluations for outcome in found),
         "layer_executions": round(sum(outcome.layer_executions for outcome in found)),
     }
+
+
+def base_verdict(outcome: Outcome) -> int | None:
+    """Whether the base is right, 0 or 1; None for an error, which is neither."""
+    score = outcome.chains[0][1]
+    return int(score.correct) if score.error is None else None
 
 
 @cache

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -26,7 +27,7 @@ from cola_search import load_model, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import StopWatch
 from cola_search.model.loading import LoadedModel
-from cola_search.model.stock import Encoded
+from cola_search.model.stock import Encoded, Stock
 from cola_search.model.void_answers import Generated, Used, Variant, VoidRunner
 from cola_search.model.voids import check_rule, encode
 from cola_search.report.void_table import KEY, LEGEND, Cell, Row, pictures, summarize, table
@@ -34,9 +35,9 @@ from cola_search.run_folder import provenance
 from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.task import Task
-from cola_search.void_defects import sampler, with_gold_last, with_second_bos
+from cola_search.void_defects import Defect, sampler, with_gold_last, with_second_bos
 
-DEFECTS = ("lost_first_token", "sampling", "gold_last", "double_bos")
+DEFECTS = get_args(Defect)
 
 
 def main() -> None:
@@ -127,7 +128,8 @@ def run_batch(
     samples = [task[name] for name in ids]
     if "gold_last" in args.as_released:
         samples = [with_gold_last(sample) for sample in samples]
-    encoded = [encoded_as(args, runner.model, sample) for sample in samples]
+    stock = Stock(runner.model)
+    encoded = [encoded_as(args, stock, sample) for sample in samples]
     if task.kind == "loglikelihood":
         if {"sampling", "lost_first_token"} & set(args.as_released):
             raise UserError(f"--as-released: {task.name} scores its options, so nothing is sampled or lost there.")
@@ -144,11 +146,11 @@ def run_batch(
         yield variant, [row_of(*each) for each in zip(samples, texts, used, strict=True)]
 
 
-def encoded_as(args: argparse.Namespace, model: LoadedModel, sample: Sample) -> Encoded:
+def encoded_as(args: argparse.Namespace, stock: Stock, sample: Sample) -> Encoded:
     """The requests in tokens, with one BOS or two."""
     own = sample.task.kind == "generate_until" or args.answer_tokens == 0
-    encoded = encode(model, sample, None if own else args.answer_tokens)
-    return with_second_bos(encoded, model.tokenizer) if "double_bos" in args.as_released else encoded
+    encoded = encode(stock, sample, None if own else args.answer_tokens)
+    return with_second_bos(encoded, stock.lm.tokenizer) if "double_bos" in args.as_released else encoded
 
 
 def text_of(args: argparse.Namespace, runner: VoidRunner, prompt: Encoded, answer: Generated) -> str:

@@ -1,10 +1,12 @@
 """The public contract from Python."""
 
+from pathlib import Path
+
 import pytest
 
 import cola_search
 from cola_search import api, load_task, search
-from cola_search.config import Settings, compose_settings
+from cola_search.config import PriorSettings, Settings, compose_settings
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
@@ -26,8 +28,7 @@ def test_it_searches_as_the_command_does(tiny_model: LoadedModel, monkeypatch: p
     made: list[Settings] = []
     monkeypatch.setattr(api, "Worker", lambda settings, model, task: made.append(settings))
     for words in ({}, {"preset": "cola", "simulations": 7}):
-        with pytest.raises(AttributeError):  # there is no worker
-            next(iter(search(tiny_model, load_task("arc_easy", limit=1), **words)))
+        search(tiny_model, load_task("arc_easy", limit=1), **words)
     assert made[0].search == compose_settings().search
     assert made[1].search == compose_settings(["search=cola", "search.simulations=7"]).search
 
@@ -35,6 +36,26 @@ def test_it_searches_as_the_command_does(tiny_model: LoadedModel, monkeypatch: p
 def test_a_preset_that_does_not_exist_is_refused(tiny_model: LoadedModel) -> None:
     with pytest.raises(UserError, match=r"no preset 'best': use one of beam, cola"):
         next(iter(search(tiny_model, load_task("arc_easy", limit=1), preset="best")))
+
+
+def test_a_mistake_is_told_before_the_first_record_is_asked_for(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    task = load_task("arc_easy", limit=1)
+    for words, message in (
+        ({"simulations": "20"}, r"search\.simulations='20' must be a whole number"),
+        ({"simulations": 2.5}, r"search\.simulations=2\.5 must be a whole number"),
+        ({"prior": PriorSettings(kind="learnt", records=str(tmp_path / "none.jsonl"))}, r"none\.jsonl cannot be read"),
+    ):
+        with pytest.raises(UserError, match=message):
+            search(tiny_model, task, **words)
+
+
+def test_a_prior_that_was_learnt_from_the_same_items_is_refused(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    task, engine = load_task("arc_easy", limit=1), EngineSettings(memory="50MB")
+    (record,) = search(tiny_model, task, simulations=2, engine=engine)
+    path = tmp_path / "records.jsonl"
+    path.write_text(record.to_line() + "\n")
+    with pytest.raises(UserError, match="holds 1 of the items that this run reports on"):
+        search(tiny_model, task, prior=PriorSettings(kind="learnt", records=str(path)))
 
 
 def test_every_public_name_can_be_imported() -> None:

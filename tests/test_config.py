@@ -99,6 +99,11 @@ def test_settings_come_back_from_the_config_file_that_a_run_writes() -> None:
     assert build(Settings, yaml.safe_load(yaml.safe_dump(settings.as_dict()))) == settings
 
 
+def test_a_prior_that_a_menu_would_not_use_is_refused() -> None:
+    with pytest.raises(UserError, match=r"prior=voids: objective=menu searches with the uniform prior"):
+        compose_settings(["objective=menu", "prior=voids"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -119,6 +124,11 @@ def test_settings_come_back_from_the_config_file_that_a_run_writes() -> None:
         ("prior.kind=x", r"prior\.kind='x' must be one of uniform, voids, learnt"),
         ("prior.floor=2", r"prior\.floor=2\.0 must lie in 0 to 1"),
         ("prior.strength=nan", r"prior\.strength=nan must be a finite number"),
+        ("prior.strength=0", r"prior\.strength=0\.0 must be a finite number above 0"),
+        ("engine.memory=infGB", r"engine\.memory='infGB' is not understood"),
+        ("engine.memory=-2GB", r"engine\.memory='-2GB' is not understood"),
+        ("cluster.cpus_per_replica=inf", r"cluster\.cpus_per_replica=inf: must be a finite number"),
+        ("cluster.gpus_per_replica=nan", r"cluster\.gpus_per_replica=nan: must be auto"),
         ("controls.decoy=yes", r"controls\.decoy='yes' must be true or false"),
         ("engine.mode=fast", r"engine\.mode='fast' is unknown"),
         ("cluster.replicas=0", r"cluster\.replicas=0"),

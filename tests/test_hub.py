@@ -1,5 +1,6 @@
 """The hub as a source: what is asked for, what is refused, and quick sentences where it is away."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,6 +53,22 @@ def test_the_commit_that_the_hub_names_is_downloaded_without_code_or_pickles(
     assert hub_folder(CONFIG) == (tmp_path, "c0ffee")
     assert fake.asked["revision"] == "c0ffee"
     assert not any(pattern.endswith((".py", ".bin")) for pattern in fake.asked["allow_patterns"])
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        (["x.gguf", "README.md"], ["x.gguf"]),
+        (["a.safetensors", "x.gguf", "config.json"], ["a.safetensors", "config.json"]),
+    ],
+)
+def test_the_only_gguf_file_is_downloaded_where_there_are_no_safetensors(
+    files: list[str], wanted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = put(monkeypatch, FakeHub(tmp_path, files))
+    hub_folder(CONFIG)
+    patterns = fake.asked["allow_patterns"]
+    assert [name for name in files if any(fnmatch(name, pattern) for pattern in patterns)] == wanted
 
 
 def test_a_repository_with_pickles_only_is_refused_before_the_download(

@@ -15,6 +15,7 @@ from cola_search.errors import UserError
 from cola_search.job import Worker, generator
 from cola_search.outcome import Score
 from cola_search.records import Record
+from cola_search.tasks.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,23 @@ def test_a_sample_that_cannot_be_searched_is_an_error_and_its_neighbours_are_not
     for data, wanted in ((first, records[0]), (last, records[2])):
         assert data["error"] is None and [row[0] for row in data["chains"]] == [row.chain for row in wanted.chains]
     assert worker.scorer._sessions == {}
+
+
+def test_an_item_that_is_none_is_an_error_of_its_own(
+    settings: Settings, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(settings)
+    make = Task.__getitem__
+
+    def unlabelled(self: Task, key: Any) -> Any:
+        if key == records[1].sample:
+            raise UserError("item 1 has no gold answer")
+        return make(self, key)
+
+    monkeypatch.setattr(Task, "__getitem__", unlabelled)
+    first, bad, last = (Record.from_dict(data) for data in worker.work([record.sample for record in records]))
+    assert (bad.sample, bad.error, bad.num_layers) == (records[1].sample, "item 1 has no gold answer", 6)
+    assert (first.best, last.best) == (records[0].best, records[2].best)
 
 
 def test_a_prompt_that_is_too_long_stops_the_replica_before_it_searches(settings: Settings, tiny_model: Any) -> None:

@@ -231,7 +231,8 @@ def test_items_that_records_solved_judge_no_menu(tiny_model: LoadedModel, tmp_pa
     solved = made.items.selection[3]
     path = tmp_path / "records.jsonl"
     rows = [Evaluated("0-4", 1, 0.5, 5.0)]
-    path.write_text(replace(record(solved.id, chains=rows), question=solved.question).to_line() + "\n")
+    own = replace(record(solved.id, chains=rows), question=solved.question, num_layers=6)
+    path.write_text(own.to_line() + "\n")
     judges = replace(made, objective=replace(made.objective, records=str(path)))._judges()
     assert judges.tolist() == [i for i in range(6, 24) if i != 12 + 3]
 
@@ -240,12 +241,20 @@ def test_a_record_file_without_calibration_items_is_refused(tmp_path: Path) -> N
     path = tmp_path / "records.jsonl"
     path.write_text(record("a").to_line() + "\n")
     with pytest.raises(UserError, match="no solved calibration item"):
-        recorded(path, load_task("arc_easy", limit=2)[:])
+        recorded(path, load_task("arc_easy", limit=2)[:], 12)
+
+
+def test_records_of_a_model_with_other_layers_are_refused(tmp_path: Path) -> None:
+    (sample,) = load_task("arc_easy", limit=1)
+    path = tmp_path / "records.jsonl"
+    path.write_text(replace(record(sample.id), question=sample.question, num_layers=36).to_line() + "\n")
+    with pytest.raises(UserError, match=r"objective\.records=.* of a model with 36 layers, this one has 30"):
+        recorded(path, [sample], 30)
 
 
 def test_a_missing_record_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"objective\.records=.* is not a file"):
-        recorded(tmp_path / "none.jsonl", [])
+        recorded(tmp_path / "none.jsonl", [], 12)
 
 
 def test_the_ensemble_has_chains_also_where_no_chain_solves_some_item() -> None:

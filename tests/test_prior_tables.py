@@ -58,6 +58,14 @@ def test_watching_the_base_pass_changes_neither_its_scores_nor_its_cost(task, sc
         assert watched.scored.scores[0].margin == pytest.approx(wanted.scores[0].margin, rel=1e-4)
 
 
+def test_items_with_the_same_prompt_share_the_base_pass_that_is_watched(task, tiny_model, settings):
+    mixed = replace(settings.engine, samples_in_flight=2, mix_samples=True)
+    twin = replace(task[0], id="twin")
+    one, other = ModelScorer(tiny_model, task, mixed).score_base([task[0], twin], NormRecorder)
+    assert one.watch is other.watch is not None and len(one.watch.passes) == 1
+    assert one.scored.scores[0].margin == other.scored.scores[0].margin
+
+
 def test_after_the_base_pass_its_states_are_kept_and_nobody_watches(task, scorer):
     (watched,) = scorer.score_base([task[0]], NormRecorder)
     (again,) = scorer.score_many([(task[0], [IDENTITY, Chain([0, 1, 2, 3, 5])])])
@@ -104,6 +112,12 @@ def test_a_prior_learnt_from_reported_items_is_refused(tmp_path: Path) -> None:
     check_apart(learnt, [("0", "an item of another split"), ("2", question)])
     with pytest.raises(UserError, match=r"prior\.records=.* holds 1 of the items that this run reports on"):
         check_apart(learnt, [("0", question), ("2", question)])
+
+
+def test_records_that_are_not_there_are_refused_where_the_items_are_compared(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.jsonl", tmp_path):
+        with pytest.raises(UserError, match=r"prior\.records=.* cannot be read"):
+            check_apart(PriorSettings(kind="learnt", records=str(path)), [("0", "q")])
 
 
 def test_a_prior_is_learnt_from_the_records_without_those_that_failed(tiny_model, settings, tmp_path):

@@ -1,5 +1,6 @@
 """experiments/search_quality.py and its tables: what reads of the head cost, and which items are compared."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,16 @@ def test_items_on_whose_base_two_searches_disagree_are_not_compared() -> None:
     assert quality_tables.saved(mine, 2).tolist() == [5, 1]
     assert quality_tables.saved(mine, 2, mine + other).tolist() == [5]
     assert quality_tables.ratio(mine, other, 2).startswith("2.50")
+
+
+def test_an_item_that_the_base_failed_on_is_neither_right_nor_wrong() -> None:
+    ledger = Ledger(4)
+    ledger.record([Chain.identity(4)], [Score(False, math.nan, error="the grader failed")], 4.0)
+    base = search_quality.base_verdict(ledger.outcome([]))
+    assert base is None
+    rows = [row([1, 0, base], [5, 8, 3])]
+    assert quality_tables.saved(rows, 2).tolist() == [5]
+    assert quality_tables.fixed(rows, 2).tolist() == [1]
 
 
 def test_rows_without_reads_have_no_table_of_them() -> None:

@@ -210,6 +210,19 @@ def test_a_replica_that_refuses_to_start_does_not_end_a_run_that_works(cluster: 
         assert cluster.later(backend, 0) == [Up(1)]
 
 
+def test_replicas_that_are_refused_again_and_again_end_a_run_that_has_none_left(cluster: Cluster) -> None:
+    with cluster.backend(replicas=1) as backend:
+        (slot,) = slots(backend)
+        slot.say("up")
+        slot.say("died", "its process died")
+        assert cluster.later(backend, 0) == [Up(1), Lost(1, "its process died")]
+        slot.placed_at = cluster.time
+        with pytest.raises(UserError, match=r"3 replicas in a row .*engine\.memory does not fit"):
+            for _ in range(3):
+                slot.say("refused", "engine.memory does not fit")
+                cluster.later(backend, 5)
+
+
 def test_a_slot_that_always_fails_does_not_end_the_run_when_the_only_working_replica_is_killed(
     cluster: Cluster,
 ) -> None:

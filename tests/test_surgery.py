@@ -17,7 +17,7 @@ from transformers import (
 from cola_search.errors import UserError
 from cola_search.model import surgery
 from cola_search.model.loading import LoadedModel, load_model, model_config, with_overrides
-from cola_search.model.surgery import apply_chain, chain_modules, find_layers, self_check
+from cola_search.model.surgery import apply_chain, find_layers, self_check
 
 EDITS = {"repeat": [0, 1, 1, 2, 3], "skip_first": [1, 2, 3], "loop": [0, 1, 2, 1, 2, 3]}
 PROMPT = "The three largest cities of France are"
@@ -61,7 +61,8 @@ def test_the_identity_chain_is_bit_equal_to_the_untouched_model(llama: PreTraine
 
 def test_copies_share_parameter_storage_and_differ_in_their_cache_slot(llama: PreTrainedModel) -> None:
     layers = find_layers(llama)[1]
-    copies = chain_modules(llama, [2, 2, 0])
+    with apply_chain(llama, [2, 2, 0]):
+        copies = list(find_layers(llama)[1])
     assert [copy.self_attn.layer_idx for copy in copies] == [0, 1, 2]
     for copy, layer in zip(copies, [2, 2, 0], strict=True):
         for ours, theirs in zip(copy.parameters(), layers[layer].parameters(), strict=True):

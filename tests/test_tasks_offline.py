@@ -11,6 +11,7 @@ import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from cola_search import wheels
+from cola_search.errors import UserError
 from cola_search.tasks import offline, protocol_data
 from cola_search.tasks.definitions import find
 
@@ -152,3 +153,16 @@ def test_the_calibration_items_of_math_are_a_fifth_and_apart_from_the_others() -
     assert calibration | heldout == set(splits["test"]["id"])
     assert not calibration & heldout
     assert 0.15 < len(calibration) / 437 < 0.25
+
+
+def test_a_disk_that_is_full_is_one_sentence_and_no_fault_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("COLA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(offline, "_rows", lambda parts: [{"a": 1}])
+    monkeypatch.setattr(offline.pa, "OSFile", full)
+    with pytest.raises(UserError, match=r"No space left on device.*COLA_CACHE"):
+        offline.split_of("allenai/ai2_arc", "ARC-Easy", "test")

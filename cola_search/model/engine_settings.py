@@ -1,5 +1,6 @@
 """How a replica runs chains: the `engine` group of the configuration. No torch here, so that it is cheap to validate."""
 
+import math
 from dataclasses import dataclass
 
 from cola_search.errors import UserError
@@ -45,14 +46,12 @@ def parse_memory(text: str | int | float) -> int | float:
     units = {"kb": 10**3, "mb": 10**6, "gb": 10**9}
     plain = str(text).strip().lower()
     try:
-        if plain[-2:] in units:
-            return int(float(plain[:-2]) * units[plain[-2:]])
-        number = float(plain)
-    except (ValueError, IndexError):
+        number = float(plain[:-2]) * units[plain[-2:]] if plain[-2:] in units else float(plain)
+    except ValueError:
         number = -1.0
     if 0 < number < 1:
         return number
-    if number >= 1:
+    if 1 <= number < math.inf:
         return int(number)
     raise UserError(
         f"engine.memory={text!r} is not understood: write bytes, `2GB`, or a share of the free memory such as 0.3."

@@ -32,14 +32,13 @@ def hub_folder(config: ModelConfig) -> tuple[Path, str]:
     Raises HubUnavailable, and UserError where the repository holds neither safetensors nor the GGUF file that is named.
     """
     assert config.hub_id is not None
-    commit = _ask_hub(config)
+    commit, names = _ask_hub(config)
     revision = commit or config.revision or "main"
-    patterns = [config.file] if config.file else ["*.safetensors", *_SIDE_FILES]
     try:
         folder = snapshot_download(
             config.hub_id,
             revision=revision,
-            allow_patterns=patterns,
+            allow_patterns=_patterns(config, names),
             ignore_patterns=_UNWANTED,
             local_files_only=commit is None,
         )
@@ -68,8 +67,17 @@ def refuse_unreadable(names: list[str], file: str | None, where: str) -> None:
     raise UserError(f"{where} holds no weights; it needs *.safetensors files or one GGUF file.")
 
 
-def _ask_hub(config: ModelConfig) -> str | None:
-    """The commit that the revision means now; None if the hub does not answer (then only the cache is left)."""
+def _patterns(config: ModelConfig, names: list[str]) -> list[str]:
+    """What to download of a repository with these files: the file that is named, safetensors, or its only GGUF file."""
+    if config.file:
+        return [config.file]
+    if names and not any(name.endswith(".safetensors") for name in names):
+        return ["*.gguf"]
+    return ["*.safetensors", *_SIDE_FILES]
+
+
+def _ask_hub(config: ModelConfig) -> tuple[str | None, list[str]]:
+    """The commit that the revision means now, and its files; None if the hub does not answer (then only the cache is left)."""
     assert config.hub_id is not None
     try:
         info = HfApi().model_info(config.hub_id, revision=config.revision, timeout=_SECONDS_TO_ANSWER)
@@ -77,9 +85,10 @@ def _ask_hub(config: ModelConfig) -> str | None:
         raise HubUnavailable(_sentence(config, error)) from error
     except Exception as error:  # the client raises its HTTP library's own classes, which have no common base
         log.debug("The hub does not answer for %s: %s", config.hub_id, error)
-        return None
-    refuse_unreadable([file.rfilename for file in info.siblings or []], config.file, f"The hub model {config.hub_id}")
-    return info.sha
+        return None, []
+    names = [file.rfilename for file in info.siblings or []]
+    refuse_unreadable(names, config.file, f"The hub model {config.hub_id}")
+    return info.sha, names
 
 
 def _sentence(config: ModelConfig, error: Exception) -> str:

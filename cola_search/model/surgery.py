@@ -57,15 +57,6 @@ def find_layers(hf: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     return path, layers
 
 
-def chain_modules(hf: PreTrainedModel, chain: Sequence[int]) -> nn.ModuleList:
-    """Shallow copies of the layers in the order of the chain: shared parameters, `layer_idx` = position.
-
-    Raises UserError if the chain is empty or names a layer that the model does not have.
-    """
-    _, layers = find_layers(hf)
-    return _chain_list(layers, chain)
-
-
 @contextmanager
 def apply_chain(hf: PreTrainedModel, chain: Sequence[int]) -> Iterator[PreTrainedModel]:
     """`hf` itself, running `chain` until the block ends; `generate`, caches, masks and hidden states are right inside.

@@ -164,7 +164,8 @@ def iter_voids(
     check_rule(alpha, phases, change)
     if batch_size < 1:
         raise UserError(f"batch_size={batch_size} must be at least 1.")
-    prompts = [encode(model, sample, max_new_tokens) for sample in samples]
+    stock = Stock(model)
+    prompts = [encode(stock, sample, max_new_tokens) for sample in samples]
     for start in range(0, len(prompts), batch_size):
         for prompt, answer, norms in trace(model, prompts[start : start + batch_size], "rg" in phases):
             split = len(prompt)
@@ -187,9 +188,8 @@ def check_rule(alpha: float, phases: Sequence[str], change: str) -> None:
         raise UserError(f"phases={phases!r} must be a list with pp (the prompt), rg (the generated answer) or both.")
 
 
-def encode(model: LoadedModel, sample: Any, max_new_tokens: int | None = None) -> Encoded:
+def encode(stock: Stock, sample: Any, max_new_tokens: int | None = None) -> Encoded:
     """The prompt of a sample or text in tokens, with the room for its answer. Raises UserError if there is no prompt."""
-    stock = Stock(model)
     text = sample if isinstance(sample, str) else sample.requests[0].args[0]
     if not text.strip():
         name = "the text" if isinstance(sample, str) else f"sample {sample.id!r}"

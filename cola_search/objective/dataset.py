@@ -20,10 +20,9 @@ from cola_search.objective.paired import Paired, holm
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.prior_tables import check_apart
 from cola_search.report.stats import wilson
-from cola_search.run_folder import claim, git_commit, locked
+from cola_search.run_folder import DATASET, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 
-DATASET = "dataset.json"
 EXPORT = "checkpoint"
 
 

@@ -7,14 +7,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_WIDE = 140
+from cola_search.report.terminal import wide_console
 
 
 def print_dataset(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
     """Prints the table of methods on held-out items, and what was chosen."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:  # a pipe has no width to keep to
-        console.width = max(console.width, _WIDE)
+    console = wide_console(console)
     base, items = result["base"], result["items"]
     rate = base["right"] / base["of"] if base["of"] else None
     title = f"\n{result['task']} with {result['model']} ({result['layers']} layers), one chain, goal: {result['goal']}"

@@ -31,15 +31,15 @@ from cola_search.objective.items import Items, split_items
 from cola_search.objective.menu import generic_chains, menu_cost, solved_by
 from cola_search.objective.option_table import OptionTable, score_table
 from cola_search.objective_settings import ObjectiveSettings
+from cola_search.prior_tables import of_this_model
 from cola_search.records import read_records
 from cola_search.report.stats import wilson
-from cola_search.run_folder import claim, git_commit, locked
+from cola_search.run_folder import MENU, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 from cola_search.wheels import sha256_of
 
-MENU = "menu.json"
 SHARES = (0.85, 1.0, 2.0)
 """Budgets of the table besides objective.budget: a shorter model, the model's own cost, and twice that."""
 
@@ -105,7 +105,7 @@ class Study:
         if objective.records is None:
             found_on |= {sample.id for sample in samples[: objective.searches]}
         else:
-            found_on |= set().union(*recorded(Path(objective.records), samples).values())
+            found_on |= set().union(*recorded(Path(objective.records), samples, self.model.num_layers).values())
         unseen = [i for i, sample in enumerate(samples) if sample.id not in found_on]
         return np.array(unseen if 2 * len(unseen) >= len(samples) else range(len(samples)), dtype=int)
 
@@ -113,7 +113,7 @@ class Study:
         objective, samples = self.objective, [*self.items.search, *self.items.selection]
         longest = int(max(1.0, objective.budget) * self.model.num_layers)
         if objective.records is not None:
-            solved = recorded(Path(objective.records), samples)
+            solved = recorded(Path(objective.records), samples, self.model.num_layers)
         else:
             say(f"searching {min(objective.searches, len(samples))} calibration items for candidates")
             solved = searched(scorer, samples[: objective.searches], self.search, self.seed)
@@ -177,18 +177,16 @@ class Study:
         }
 
 
-def recorded(path: Path, samples: Sequence[Sample]) -> dict[Chain, set[str]]:
+def recorded(path: Path, samples: Sequence[Sample], num_layers: int) -> dict[Chain, set[str]]:
     """By chain the calibration items that it solved in a record file; other items of the file are left out.
 
-    Raises UserError if there is no such file, or if it holds no calibration item.
+    Raises UserError if it is of another model, or if it holds no calibration item.
     """
-    if not path.is_file():
-        raise UserError(
-            f"objective.records={path} is not a file: name the records.jsonl of a run on calibration items."
-        )
+    check_records(path)
     # An id alone does not tell a split: items of two splits may both be called 0.
     known = {(sample.id, sample.question) for sample in samples}
-    solved = solved_by(record for record in read_records(path) if (record.sample, record.question) in known)
+    ours = (record for record in read_records(path) if (record.sample, record.question) in known)
+    solved = solved_by(of_this_model(ours, num_layers, f"objective.records={path}"))
     if not solved:
         raise UserError(
             f"objective.records={path} holds no solved calibration item: search some with task.split=train, "
@@ -197,14 +195,22 @@ def recorded(path: Path, samples: Sequence[Sample]) -> dict[Chain, set[str]]:
     return solved
 
 
+def check_records(path: Path) -> None:
+    """Raises UserError if there is no such file."""
+    if not path.is_file():
+        raise UserError(
+            f"objective.records={path} is not a file: name the records.jsonl of a run on calibration items."
+        )
+
+
 def run_menu(settings: Settings, command: str = "") -> dict[str, Any]:
     """Chooses a menu for the task, writes menu.json, and returns what is in it. It works in this process.
 
     What was scored is kept in run_dir, and the same command goes on with it. Raises UserError for what the user can mend.
     """
     folder, say = Path(settings.run_dir), Console(stderr=True, highlight=False).print
-    if settings.objective.records is not None and not Path(settings.objective.records).is_file():
-        recorded(Path(settings.objective.records), [])
+    if settings.objective.records is not None:
+        check_records(Path(settings.objective.records))
     with locked(folder):
         claim(folder, settings.as_dict(), command)
         model = load_model(settings.model)

@@ -7,15 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_WIDE = 140
+from cola_search.report.terminal import wide_console
+
 _SHOWN = 4  # arms of each budget, by their accuracy on calibration
 
 
 def print_menu(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
     """Prints what the best arms on calibration are worth on held-out items, beside the base and the oracle."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:  # a pipe has no width to keep to
-        console.width = max(console.width, _WIDE)
+    console = wide_console(console)
     base, counts = result["base"], result["counts"]
     console.print(Text(f"\n{result['task']} with {result['model']} ({result['layers']} layers), a menu", style="bold"))
     console.print(

@@ -11,6 +11,7 @@ from torch import Tensor
 from cola_search.chain import Chain
 from cola_search.model.layer_watch import LayerWatch, watch_layers
 from cola_search.model.loading import LoadedModel
+from cola_search.model.stock import Stock
 from cola_search.model.voids import encode, iter_voids, prompt_pass
 from cola_search.objective.board import View
 from cola_search.objective.racing import halving
@@ -56,7 +57,8 @@ class _StreamWatch(LayerWatch):
 
 def stream_facts(model: LoadedModel, samples: Sequence[Any]) -> StreamFacts:
     """The facts of the samples' prompts, at one pass of all layers a prompt."""
-    prompts = sorted((encode(model, sample).contexts[0] for sample in samples), key=len)
+    stock = Stock(model)
+    prompts = sorted((encode(stock, sample).contexts[0] for sample in samples), key=len)
     cosines = np.zeros(model.num_layers)
     distance = np.zeros((model.num_layers + 1, model.num_layers + 1))
     for start in range(0, len(prompts), BATCH):

@@ -16,9 +16,7 @@ from cola_search.report.stats import Z95, Difference, Mean, Rate, mean_of, newco
 from cola_search.report.summary import Summary
 from cola_search.report.tally import base_right
 from cola_search.report.whole_file import write_whole
-
-_SAY_NOTHING = ("run_dir", "cluster.", "tracking.")
-"""Settings that cannot change a record."""
+from cola_search.run_folder import FREE_KEYS, flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +76,16 @@ def _settings(folder: Path) -> dict[str, Any]:
     """The settings of a run, one level deep; empty if it keeps none."""
     path = folder / "config.yaml"
     try:
-        return _flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+        return flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}): restore it, or compare without it."
         ) from error
 
 
-def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        full = f"{path}{key}"
-        flat |= _flat(value, f"{full}.") if isinstance(value, Mapping) else {full: value}
-    return flat
-
-
 def what_differs(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each run, the settings in which the runs differ, as KEY=VALUE words."""
-    keys = sorted({key for values in settings for key in values if not key.startswith(_SAY_NOTHING)})
+    keys = sorted({key for values in settings for key in values if not key.startswith(FREE_KEYS)})
     differing = [key for key in keys if len({repr(values.get(key)) for values in settings}) > 1]
     return [" ".join(f"{key}={values.get(key)}" for key in differing) for values in settings]
 

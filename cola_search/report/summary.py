@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cola_search.records import Record, package_version
+from cola_search.report.formats import answer_text
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
 from cola_search.report.stats import Difference, Mean, Rate, in_words, mean_of, newcombe, points, wilson
 from cola_search.report.tally import ControlTally, Tally, base_right
@@ -232,19 +233,12 @@ def _example(record: Record) -> Example:
     return Example(
         sample=record.sample,
         question=record.question,
-        gold=_answer(record, record.gold),
-        base_answer=_answer(record, record.base.prediction),
+        gold=answer_text(record, record.gold) or "",
+        base_answer=answer_text(record, record.base.prediction) or "",
         chain=record.best.chain,
         length=record.best.length,
         fixed=not record.base.right,
     )
-
-
-def _answer(record: Record, answer: int | str | None) -> str:
-    """The option that an index names, or the text itself."""
-    if record.choices is not None and isinstance(answer, int) and 0 <= answer < len(record.choices):
-        return record.choices[answer]
-    return "" if answer is None else str(answer)
 
 
 def write_summary(path: Path, summary: Summary) -> None:

@@ -32,10 +32,40 @@ def print_sweep(jobs: Mapping[str, Mapping[str, Any] | None], folder: str, conso
         rates = [summary[key] for key in ("base_accuracy", "found_accuracy_oracle", "fixed", "shortened")]
         cells = [f"{_percent(rate['rate'])} ({rate['count']}/{rate['of']})" for rate in rates]
         table.add_row(name, *cells, _number(summary["layers_saved"]["mean"]), str(summary["samples"]))
+    wide_console(console).print(table, Text(f"\n{folder}"))
+
+
+def print_objectives(jobs: Mapping[str, Mapping[str, Any]], folder: str, console: Console | None = None) -> None:
+    """Prints what calibration chose in each job of a sweep of objective=dataset or menu, on held-out items."""
+    table = _table("job", "chosen", "layers", "base", "held out", "minus base (points)")
+    for name, result in zip(_what_differs(list(jobs)), jobs.values(), strict=True):
+        for chosen in _chosen_by(result):
+            table.add_row(name, *chosen)
+    wide_console(console).print(table, Text(f"\n{folder}"))
+
+
+def _chosen_by(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """What was chosen, its layers, the base's accuracy and its own, and the difference: one line, or one a budget."""
+    base = result["base"]
+    if "methods" in result:
+        rows = [row for row in result["methods"] if row["method"] == result["chosen"]]
+        told = [(row["method"], f"{row['length']}", row["held_out"]) for row in rows]
+        found = [(name, size, held["accuracy"][0], held["difference"][0]) for name, size, held in told if held]
+        of_base = base["right"] / base["of"] if base["of"] else None
+    else:
+        rows = [row for row in result["rows"] if row["chosen"] and row["menu"] != "base"]
+        found = [(f"{r['menu']}, {r['selector']}", f"{r['cost']:.1f}", r["rate"], r["difference"]) for r in rows]
+        of_base = base["rate"]
+    lines = [(name, size, _percent(of_base), _percent(rate), f"{100 * won:+.1f}") for name, size, rate, won in found]
+    return lines or [("nothing will do", "", _percent(of_base), "", "")]
+
+
+def wide_console(console: Console | None) -> Console:
+    """The console, or a new one; as wide as a table needs where it is a pipe, which has no width to keep to."""
     console = console or Console(highlight=False)
-    if not console.is_terminal:  # a pipe has no width to keep to
+    if not console.is_terminal:
         console.width = max(console.width, _WIDE)
-    console.print(table, Text(f"\n{folder}"))
+    return console
 
 
 def _what_differs(names: Sequence[str]) -> list[str]:

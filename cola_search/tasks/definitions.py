@@ -121,7 +121,8 @@ def _unpacked(packed: dict[str, Any], folder: Path) -> Entry:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as staged:
-        json.dump(value, staged)
-    os.replace(staged.name, path)
+    with wheels.disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as staged:
+            json.dump(value, staged)
+        os.replace(staged.name, path)
