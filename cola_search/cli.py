@@ -196,7 +196,8 @@ def _end_sweep(folder: Path, count: int, failures: list[int]) -> int:
         print_objectives(objectives, str(folder))
     if jobs or not objectives:
         print_sweep(jobs, str(folder))
-    failed = max(len(failures), sum(summary is None for summary in jobs.values()))
+    missing = count - len(jobs) - len(objectives)  # of a job that was killed there may be no sign
+    failed = max(len(failures), sum(summary is None for summary in jobs.values()) + max(0, missing))
     if failed:
         _say(f"{failed} of {max(count, len(jobs))} jobs failed; each has the reason in its file {FAILED}")
     return JOB_FAILED if failed else OK

@@ -95,7 +95,7 @@ def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
     jobs: dict[str, dict[str, Any]] = {}
     for job in sorted(path for path in folder.iterdir() if path.is_dir()):
         for name in (DATASET, MENU):
-            if (job / name).exists():
+            if (job / name).exists() and not (job / FAILED).exists():
                 jobs[job.name] = json.loads((job / name).read_text(encoding="utf-8"))
     return jobs
 

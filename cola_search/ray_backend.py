@@ -23,7 +23,7 @@ from cola_search.slot import Slot
 
 log = logging.getLogger(__name__)
 
-# Replicas in a row that raised, or whose process died, while they loaded: if nothing else is up or may be, the run ends.
+# Replicas in a row that raised, died or could not take part, while they loaded: if nothing else is up or may be, the run ends.
 MAX_BAD_STARTS = {"error": 3, "died": 8, "refused": 3}
 TEND_SECONDS = 1.0  # between two looks at the cluster while a replica is missing
 CALM_TEND_SECONDS = 5.0  # the same when all are up
