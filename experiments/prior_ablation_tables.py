@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from cola_search.report.budget_curves import Band, budget_curves
+from cola_search.report.stats import RESAMPLES
 
 Row = dict[str, Any]
 Groups = dict[tuple[str, str, str], dict[str, list[Row]]]
-RESAMPLES = 2000
 
 
 def chosen(rows: Sequence[Row], apart: Sequence[str]) -> dict[str, str]:

@@ -13,11 +13,11 @@ import numpy as np
 from cells import RESULTS, read_rows
 
 from cola_search.report.budget_curves import Band, budget_curves
+from cola_search.report.stats import RESAMPLES
 
 Rows = list[dict[str, Any]]
 OURS = ("edits", "partial")
 PUBLISHED = ("cola", "drllm", "drllm_released", "repolar")
-RESAMPLES = 2000
 SHOWN = (2, 5, 10, 20, 50, 200)  # runs of the whole model at which the tables look
 
 
