@@ -1,13 +1,15 @@
 """Where the engine's time goes: matrix products, attention, the head's softmax, moving rows, other operations, and Python.
 
 torch's profiler times every operation of a replayed search (see bench_engine.py); what no operation takes is Python: the
-engine's, the model's modules' and the profiler's own. Calling an operation is part of it, and so not Python here.
+engine's, the model's modules' and the profiler's own. Calling an operation is part of it, and so not Python here. `slower` is
+how many times as long the same takes with the profiler as without: what it adds is in the shares, most of it in Python's.
 
-    python experiments/bench_profile.py --task arc_easy --items 64 --flights 1 16 64 --threads 1 \
+    python experiments/bench_profile.py --task arc_easy --items 32 --simulations 100 --waves 16 --flights 32 16 1 --threads 1 \
         --save experiments/results/profile_cpu_arc_easy.json
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +38,14 @@ def main() -> None:
     rows = []
     for wave in args.waves:
         for flight in args.flights:
-            run_engine(
-                args, model, task, samples, waves, wave, flight
-            )  # the pages of the pool are fresh the first time
+            replay = partial(run_engine, args, model, task, samples, waves, wave, flight)
+            replay()  # the pages of the pool are fresh the first time
+            plain, _ = replay()
             with profile(activities=[ProfilerActivity.CPU]) as profiler:
-                seconds, _ = run_engine(args, model, task, samples, waves, wave, flight)
+                seconds, _ = replay()
             spent = {event.key: event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
-            rows.append({"wave": wave, "in_flight": flight, **shares(spent, seconds)})
-            print(", ".join(f"{k} {v:.1%}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))
+            rows.append({"wave": wave, "in_flight": flight, **shares(spent, seconds), "slower": seconds / plain})
+            print(", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))
     if args.save:
         told = {"provenance": provenance(command(args, __file__)), "device": device_name(model), "rows": rows}
         Path(args.save).write_text(json.dumps(told, indent=1) + "\n")
