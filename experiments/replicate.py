@@ -148,7 +148,8 @@ NOTES = [
     "`python experiments/replicate.py`: chains that `static_chains.py` (`shorter`) and `held_out.py` (the best of a budget)",
     "chose on calibration items, once more, on items of the train split that nothing had seen, and that were first looked at",
     f"here. p, one-sided: for `shorter` against worse by {100 * MARGIN:g} points or more (Tango's score test), for `better`",
-    "against not more accurate (exact McNemar test); p Holm: corrected over all lines. Differences in points.",
+    "against not more accurate (exact McNemar test); p Holm: corrected over all lines. Differences in points. Verdicts are the",
+    "engine's, in bfloat16.",
 ]
 
 
