@@ -82,7 +82,7 @@ def info_text() -> str:
 def sweep_jobs(folder: Path) -> dict[str, dict[str, Any] | None]:
     """The jobs of a sweep's folder by name: what summary.json holds, or None where the job left its reason to fail."""
     jobs: dict[str, dict[str, Any] | None] = {}
-    for job in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for job in _job_folders(folder):
         if (job / FAILED).exists():
             jobs[job.name] = None
         elif (job / SUMMARY).exists():
@@ -93,11 +93,15 @@ def sweep_jobs(folder: Path) -> dict[str, dict[str, Any] | None]:
 def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
     """The jobs of a sweep's folder that sought one chain or a menu for a task, by name: what their result file holds."""
     jobs: dict[str, dict[str, Any]] = {}
-    for job in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for job in _job_folders(folder):
         for name in (DATASET, MENU):
             if (job / name).exists() and not (job / FAILED).exists():
                 jobs[job.name] = json.loads((job / name).read_text(encoding="utf-8"))
     return jobs
+
+
+def _job_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
 def _options(group: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,17 +151,25 @@ def of_this_model(records: Iterable[Record], num_layers: int, named: str) -> Ite
 
 def records_digest(settings: PriorSettings) -> str:
     """What identifies the records that a prior is learnt from. Raises UserError if they are not there."""
-    path = Path(str(settings.records)).expanduser()
-    try:
+    with _records_file(settings) as path:
         return sha256_of(path)
-    except OSError as error:
-        raise UserError(f"prior.records={path} cannot be read ({error.strerror}): give a records.jsonl.") from error
 
 
 def _records(settings: PriorSettings) -> Iterator[Record]:
     """The records that a prior is learnt from. Raises UserError if they are not there."""
-    records_digest(settings)
-    return read_records(Path(str(settings.records)).expanduser())
+    with _records_file(settings) as path:
+        path.open("rb").close()
+    return read_records(path)
+
+
+@contextmanager
+def _records_file(settings: PriorSettings) -> Iterator[Path]:
+    """The record file; that it cannot be read is told by its key."""
+    path = Path(str(settings.records)).expanduser()
+    try:
+        yield path
+    except OSError as error:
+        raise UserError(f"prior.records={path} cannot be read ({error.strerror}): give a records.jsonl.") from error
 
 
 def _name(sample: Any) -> str:

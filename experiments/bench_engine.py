@@ -95,7 +95,11 @@ def compare(
     turns = take_turns(args, model, task, samples, chains, encoder, pairs)
     one, batch = (statistics.median(turns.times[name]) for name in list(turns.times)[:2])
     rate = statistics.median(turns.rates)
-    stock = [statistics.mean(stock_flop(model, encoder, *pair, padded) for pair in pairs) for padded in (False, True)]
+    stock: list[float] = []
+    if task.kind != "generate_until":  # how many tokens stock runs is known beforehand for scored requests only
+        stock = [
+            statistics.mean(stock_flop(model, encoder, *pair, padded) for pair in pairs) for padded in (False, True)
+        ]
     rows = []
     for name, taken in turns.times.items():
         median = statistics.median(taken)
@@ -109,8 +113,7 @@ def compare(
         if facts := turns.facts.get(name):
             flop = facts["flop_per_evaluation"]
             row |= facts | {"share_of_matmul_rate": flop / median / rate}
-            if task.kind != "generate_until":  # stock's tokens are known beforehand for scored requests only
-                row["fewer_flop_than_a1"], row["fewer_flop_than_a2"] = (some / flop for some in stock)
+            row |= {f"fewer_flop_than_a{k}": some / flop for k, some in enumerate(stock, start=1)}
         rows.append(row)
     return rows
 
@@ -213,9 +216,9 @@ def run_engine(
 def stock_flop(model: Any, encoder: Any, sample: Any, chain: Chain, padded: bool) -> float:
     """Operations of a stock evaluation of scored requests: every request's tokens through the chain and the head."""
     encoded = encoder.encode(sample)
-    pairs = zip(encoded.contexts, encoded.continuations, strict=not encoded.generates)
+    pairs = zip(encoded.contexts, encoded.continuations, strict=True)
     lengths = [len(context) + len(continuation) - 1 for context, continuation in pairs]
-    rows = len(lengths) * max(lengths, default=0) if padded else sum(lengths)
+    rows = len(lengths) * max(lengths) if padded else sum(lengths)
     layer, head = weights(model)
     return 2.0 * rows * (layer * len(chain) + head)
 

@@ -10,12 +10,11 @@ Chains longer than the model are left out: nothing at a higher cost is claimed.
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 from cells import RESULTS, Cell, arguments, engine_of, model_of, read_rows, run_cells
-from static_chains import GROUP, IN_FLIGHT, winning
+from static_chains import IN_FLIGHT, difference, grouped, p_value, winning
 
 from cola_search import ModelScorer
 from cola_search.chain import Chain
@@ -48,12 +47,8 @@ def cells(args: Namespace) -> list[Cell]:
 
 def _static(rows: Sequence[Row]) -> Iterator[Cell]:
     """The chain of the method that wins its group, as static_chains.md marks it."""
-
-    def group_of(row: Row) -> list[Any]:
-        return [row[key] for key in GROUP]
-
-    for _, group in groupby(sorted(rows, key=group_of), key=group_of):
-        row = winning(list(group))
+    for group in grouped(rows):
+        row = winning(group)
         if row is not None:
             yield _cell(row, row["goal"], row["choice"], row["held_out"])
 
@@ -78,14 +73,14 @@ def work(cell: Cell) -> Row:
     model = model_of(cell["model"])
     objective = ObjectiveSettings(items=cell["drawn"], held_out=cell["tested"])
     config = TaskConfig(cell["task"])
-    pool, unseen = unseen_items(objective, config, model, cell["seed"], cell["items"])
+    drawn = split_items(objective, config, model, cell["seed"])
+    pool, unseen = unseen_items(drawn, objective, config, model, cell["seed"], cell["items"])
     scorer = ModelScorer(model, pool, engine_of(model, IN_FLIGHT[model.device.type]))
     pairs = [Chain.identity(model.num_layers), Chain.parse(cell["chain"])]
     table = score_table(scorer, unseen, pairs)
     row = {"layers": model.num_layers, "length": len(pairs[1]), "dtype": str(model.dtype).removeprefix("torch.")}
     row["counts"] = counts(table.right[:, 0], table.right[:, 1])
     if cell["goal"] == "better":
-        drawn = split_items(objective, config, model, cell["seed"])
         row["fitted"] = fitted(score_table(scorer, [*drawn.search, *drawn.selection], pairs), table)
     return row
 
@@ -116,7 +111,7 @@ def table(rows: Sequence[Row]) -> str:
         paired = Paired(*row["counts"])
         lines.append(
             f"| {row['model']} | {row['task']} | {row['goal']} | `{row['chain']}` | {row['length']} of {row['layers']} "
-            f"| {paired.n:,} | {paired.base_right / paired.n:.1%} | {paired.right / paired.n:.1%} | {_difference(paired)} "
+            f"| {paired.n:,} | {paired.base_right / paired.n:.1%} | {paired.right / paired.n:.1%} | {difference(paired)} "
             f"| {_p(row):.2g} | {corrected:.2g} |"
         )
     return "\n".join([*lines, "", *NOTES, "", *_fitted_lines(rows)]) + "\n"
@@ -130,18 +125,13 @@ def _fitted_lines(rows: Sequence[Row]) -> Iterator[str]:
         for name, (base, chain) in row.get("fitted", {}).items():
             one, other = Paired(*base), Paired(*chain)
             yield (
-                f"| {row['model']} | {row['task']} | `{row['chain']}` | {name} | {one.right / one.n:.1%} | {_difference(one)} "
-                f"| {other.right / other.n:.1%} | {_difference(other)} | {other.p_better:.2g} |"
+                f"| {row['model']} | {row['task']} | `{row['chain']}` | {name} | {one.right / one.n:.1%} | {difference(one)} "
+                f"| {other.right / other.n:.1%} | {difference(other)} | {other.p_better:.2g} |"
             )
     yield ""
     yield "fitted: what `held_out.py` fits to a single chain's option scores on the calibration items: `weighted` (conditional"
     yield "logit), `boosted` (gradient boosting), `unbiased` (a bias for each place). p: the chain against the base, both with it,"
     yield "uncorrected."
-
-
-def _difference(paired: Paired) -> str:
-    """In points, with its interval."""
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * d for d in (paired.difference, *paired.interval())))
 
 
 NOTES = [
@@ -154,8 +144,7 @@ NOTES = [
 
 
 def _p(row: Row) -> float:
-    paired = Paired(*row["counts"])
-    return paired.p_not_worse(MARGIN) if row["goal"] == "shorter" else paired.p_better
+    return p_value(Paired(*row["counts"]), row["goal"], MARGIN)
 
 
 if __name__ == "__main__":

@@ -117,12 +117,18 @@ def table(rows: Sequence[Row]) -> str:
         "| runs of search | runs spent |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    groups = grouped(rows)
+    for group in groups:
+        lines += _lines(group)
+    return "\n".join([*lines, "", *_notes(groups)]) + "\n"
+
+
+def grouped(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows whose methods are compared with each other, in the order in which a group first comes."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[key] for key in GROUP)].append(row)
-    for group in groups.values():
-        lines += _lines(group)
-    return "\n".join([*lines, "", *_notes(list(groups.values()))]) + "\n"
+    return list(groups.values())
 
 
 def _lines(group: Sequence[Row]) -> Iterator[str]:
@@ -138,10 +144,9 @@ def _lines(group: Sequence[Row]) -> Iterator[str]:
             yield f"{head}| none will do | {right / of:.1%} of {of} | | | | | {spent}"
             continue
         paired = held_out(row)
-        difference = "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * d for d in (paired.difference, *paired.interval())))
         yield (
             f"{head}| {len(Chain.parse(row['choice']))} of {row['layers']} | {right / of:.1%} of {of} "
-            f"| {paired.right / paired.n:.1%} | {difference} | {_p(row):.3f} | {corrected[id(row)]:.3f} | {spent}"
+            f"| {paired.right / paired.n:.1%} | {difference(paired)} | {_p(row):.3f} | {corrected[id(row)]:.3f} | {spent}"
         )
 
 
@@ -178,8 +183,18 @@ def held_out(row: Row) -> Paired:
     return Paired(*next(v["held_out"] for v in row["front"] if v["chain"] == row["choice"]))
 
 
+def difference(paired: Paired) -> str:
+    """In points, with its interval."""
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * d for d in (paired.difference, *paired.interval())))
+
+
+def p_value(paired: Paired, goal: str, margin: float) -> float:
+    """Of the test that the goal asks for, one-sided: not worse by the margin, or more accurate."""
+    return paired.p_not_worse(margin) if goal == "shorter" else paired.p_better
+
+
 def _p(row: Row) -> float:
-    return held_out(row).p_not_worse(row["margin"]) if row["goal"] == "shorter" else held_out(row).p_better
+    return p_value(held_out(row), row["goal"], row["margin"])
 
 
 def _saved(row: Row) -> float:

@@ -16,7 +16,8 @@ from cola_search.tasks.config import TaskConfig
 
 def test_the_items_are_the_next_of_the_draw(tiny_model: LoadedModel) -> None:
     config = TaskConfig("arc_easy")
-    task, unseen = unseen_items(ObjectiveSettings(items=20, held_out=5), config, tiny_model, 3, 10)
+    settings = ObjectiveSettings(items=20, held_out=5)
+    task, unseen = unseen_items(split_items(settings, config, tiny_model, 3), settings, config, tiny_model, 3, 10)
     longer = split_items(ObjectiveSettings(items=30, held_out=5, selection=1 / 3), config, tiny_model, 3)
     assert [sample.id for sample in unseen] == [sample.id for sample in longer.selection]
     assert task[unseen[0].id] == unseen[0]
@@ -28,16 +29,17 @@ def test_an_item_that_was_seen_under_another_id_is_left_out(
     from cola_search.objective import items
 
     settings, config = ObjectiveSettings(items=20, held_out=5), TaskConfig("arc_easy")
-    _, unseen = unseen_items(settings, config, tiny_model, 0, 10)
+    used = split_items(settings, config, tiny_model)
+    _, unseen = unseen_items(used, settings, config, tiny_model, 0, 10)
     twin = unseen[4].question
     content = items._content
-    held_out = split_items(settings, config, tiny_model).held_out[0]
+    held_out = used.held_out[0]
 
     def repeating(sample: object) -> object:
         return content(held_out if sample.question == twin else sample)  # type: ignore[attr-defined, arg-type]
 
     monkeypatch.setattr(items, "_content", repeating)
-    _, fewer = unseen_items(settings, config, tiny_model, 0, 10)
+    _, fewer = unseen_items(used, settings, config, tiny_model, 0, 10)
     assert [sample.id for sample in fewer] == [sample.id for sample in unseen if sample.question != twin]
 
 

@@ -54,13 +54,13 @@ def split_items(settings: ObjectiveSettings, config: TaskConfig, model: LoadedMo
 
 
 def unseen_items(
-    settings: ObjectiveSettings, config: TaskConfig, model: LoadedModel, seed: int, number: int
+    used: Items, settings: ObjectiveSettings, config: TaskConfig, model: LoadedModel, seed: int, number: int
 ) -> tuple[Task, list[Sample]]:
     """At most `number` items that `split_items` would have drawn next, and their task: to test once more what it led to.
 
-    None of them has the question and options of an item that `split_items` gives. Raises UserError as it does.
+    used: what `split_items` gave for the other arguments; none of the items has the question and options of one of these.
+    Raises UserError as it does.
     """
-    used = split_items(settings, config, model, seed)
     known = {_content(sample) for some in (used.search, used.selection, used.held_out) for sample in some}
     pool, ids, _ = _calibration(settings, config, model, used.task, len(used.held_out))
     first = len(ids) if settings.items is None else settings.items
