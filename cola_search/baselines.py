@@ -244,10 +244,18 @@ class LocalSearch:
         return iter(found.values())
 
     def _neighbourhood(self, state: State) -> Iterator[State]:
-        return (self._space.child(state, move) for move in self._space.moves(state).ids)
+        """All single edits, in an order that is made anew when the history has grown."""
+        moves, tried = self._space.moves(state), 0
+        while tried < len(moves.ids):
+            yield self._space.child(state, moves.ids[tried])
+            tried += 1
+            if moves.age != self._space.history.age:
+                moves = moves.reordered(self._space.moves(state), tried)
 
     def learn(self, chains: Sequence[Chain], scores: Sequence[Score]) -> None:
         """Keeps the best chains; of equal rewards the earlier one. A chain with an error is never kept."""
+        for chain, score in zip(chains, scores, strict=True):
+            self._space.history.learn(self._states[chain], score)
         told = [
             (self._reward(score, len(chain), self._longest), chain)
             for chain, score in zip(chains, scores, strict=True)

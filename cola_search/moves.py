@@ -24,11 +24,19 @@ class Edit(NamedTuple):
 class Moves(NamedTuple):
     """The legal moves of a state, in the order in which to try them.
 
-    ids: [M], a move is place * K + kind, for K kinds of edit; prior: [M] probabilities, which sum to 1.
+    ids: [M], a move is place * K + kind, for K kinds of edit; prior: [M] probabilities, which sum to 1 when all are new.
+    age: that of the history that the order was made with.
     """
 
     ids: np.ndarray
     prior: np.ndarray
+    age: int = 0
+
+    def reordered(self, fresh: "Moves", tried: int) -> "Moves":
+        """The first `tried` moves as they are, and the others in the order and with the priors of `fresh`."""
+        left = ~np.isin(fresh.ids, self.ids[:tried])
+        ids, prior = np.append(self.ids[:tried], fresh.ids[left]), np.append(self.prior[:tried], fresh.prior[left])
+        return Moves(ids, prior, fresh.age)
 
     def with_next(self, rank: int, other: int) -> "Moves":
         """A copy in which the move of rank `other` comes at `rank`, with the ones between them moved back by one."""
@@ -46,6 +54,7 @@ class State(NamedTuple):
     chain: the chain that is scored. edits: how many edits made it.
     position, layer: partial space: the first undecided position of the chain, and its layer; L if none is left.
     frozen: edits space without nesting: per position, whether an edit made it; else ().
+    before, block: the chain that the last edit was made to, and the layers that it touched; none for a root or a menu's chain.
     """
 
     chain: Chain
@@ -53,6 +62,8 @@ class State(NamedTuple):
     position: int = 0
     layer: int = 0
     frozen: tuple[bool, ...] = ()
+    before: tuple[int, ...] = ()
+    block: tuple[int, ...] = ()
 
 
 def edit_kinds(settings: SearchSettings) -> tuple[Edit, ...]:

@@ -33,6 +33,7 @@ _AT_LEAST = {
     "widening": 0,
     "widening_exponent": 0,
     "cost_exponent": 0,
+    "history": 0,
     "max_block": 1,
     "max_repeat_block": 1,
     "max_extra_runs": 1,
@@ -66,6 +67,7 @@ class SearchSettings:
     widening, widening_exponent: at most ceil(widening * visits ** widening_exponent) children, exhausted ones too; 0: no limit.
     random_child: probability of trying a random untried move instead of the selected one, at each node.
     cost_exponent: a move's prior is divided by its layer executions to this power; 0: cost plays no part.
+    history: a move's prior times the chance of a right answer, learnt from this search, to this power; 0: off. See history.py.
     hazard, skip_share: the uniform prior: probability that a layer is edited, and that the edit is a skip.
     max_block, max_repeat_block: largest block that one edit skips or repeats; None: repeats as large as skips.
     max_extra_runs: most runs that one repeat adds.
@@ -94,6 +96,7 @@ class SearchSettings:
     widening_exponent: float = 0.5
     random_child: float = 0.0
     cost_exponent: float = 0.0
+    history: float = 0.0
     hazard: float = 0.1
     skip_share: float = 0.85
     max_block: int = 4

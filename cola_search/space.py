@@ -7,6 +7,7 @@ import numpy as np
 
 from cola_search.chain import Chain
 from cola_search.errors import UserError
+from cola_search.history import History
 from cola_search.moves import (
     NO_MOVES,
     Edit,
@@ -26,6 +27,7 @@ class Space(Protocol):
 
     kinds: tuple[Edit, ...]
     floor: int
+    history: History
 
     def root(self) -> State: ...
     def planted(self, chain: Chain) -> State: ...
@@ -50,6 +52,7 @@ class PartialSpace:
 
     def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
         self.kinds = edit_kinds(settings)
+        self.history = History(num_layers, self.kinds, settings.history)
         self._num_layers = num_layers
         self._settings = settings
         self._rng = rng
@@ -96,19 +99,21 @@ class PartialSpace:
         up = min(self._longest - len(state.chain), int(self._deltas.max()))
         down = min(len(state.chain) - self._settings.min_length, self._settings.max_block)
         key = (state.layer, up, down)
+        if self._settings.history:
+            return self._ordered_moves(*key, self.history.weights(state.chain, range(self._num_layers)).ravel())
         if key not in self._cache or self._settings.temperature:
             self._cache[key] = self._ordered_moves(*key)
         return self._cache[key]
 
-    def _ordered_moves(self, layer: int, up: int, down: int) -> Moves:
+    def _ordered_moves(self, layer: int, up: int, down: int, learnt: np.ndarray | None = None) -> Moves:
         legal = (self._deltas <= up) & (self._deltas >= -down)
         ids = self._order[self._order >= layer * len(self.kinds)]
         ids = ids[legal[ids % len(self.kinds)]]
-        weights = self._weights[ids]
-        if self._settings.temperature:
+        weights = self._weights[ids] if learnt is None else self._weights[ids] * learnt[ids]
+        if self._settings.temperature or learnt is not None:
             drawn = draw_order(weights, self._settings.temperature, self._rng)
             ids, weights = ids[drawn], weights[drawn]
-        return Moves(ids, weights / weights.sum())
+        return Moves(ids, weights / weights.sum(), self.history.age)
 
     def child(self, state: State, move: int) -> State:
         """The state that a move leads to."""
@@ -116,7 +121,8 @@ class PartialSpace:
         size, runs = self.kinds[kind]
         start = state.position + layer - state.layer
         chain = edited(state.chain, start, size, runs)
-        return State(chain, state.edits + 1, start + size * runs, layer + size)
+        block = state.chain[start : start + size]
+        return State(chain, state.edits + 1, start + size * runs, layer + size, before=state.chain, block=block)
 
 
 class EditsSpace:
@@ -129,6 +135,7 @@ class EditsSpace:
 
     def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
         self.kinds = edit_kinds(settings)
+        self.history = History(num_layers, self.kinds, settings.history)
         self._num_layers = num_layers
         self._settings = settings
         self._rng = rng
@@ -163,13 +170,15 @@ class EditsSpace:
         if limit is not None and state.edits >= limit:
             return NO_MOVES
         weights = self._weights[list(state.chain)] * self._legal(state)
+        if self._settings.history:
+            weights *= self.history.weights(state.chain, state.chain)
         after = len(state.chain) - np.arange(len(state.chain))[:, None] - self._sizes
         cost = np.maximum(after, 0) + np.maximum(self._deltas, 0) + 1.0
         flat = (weights / cost**self._settings.cost_exponent).ravel()
         ids = np.flatnonzero(flat)
         chosen = flat[ids]
         order = draw_order(chosen, self._settings.temperature, self._rng)
-        return Moves(ids[order], chosen[order] / chosen.sum())
+        return Moves(ids[order], chosen[order] / chosen.sum(), self.history.age)
 
     def _legal(self, state: State) -> np.ndarray:
         """Which edits at which position are inside the chain, the caps and the unfrozen positions, [length, K]."""
@@ -191,7 +200,8 @@ class EditsSpace:
         frozen = state.frozen
         if frozen:
             frozen = frozen[:start] + (True,) * (size * runs) + frozen[start + size :]
-        return State(edited(state.chain, start, size, runs), state.edits + 1, frozen=frozen)
+        chain, block = edited(state.chain, start, size, runs), state.chain[start : start + size]
+        return State(chain, state.edits + 1, frozen=frozen, before=state.chain, block=block)
 
 
 def make_space(num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> Space:

@@ -121,6 +121,7 @@ class Search:
         self._ledger.record(chains, scores, layer_executions)
         waiting, self._waiting = self._waiting, {}
         for (chain, paths), score in zip(waiting.items(), scores, strict=True):
+            self._space.history.learn(self._tree.states[paths[0][-1]], score)
             for path in paths:
                 self._land(path, chain, score)
 
@@ -168,9 +169,7 @@ def select(tree: Tree, space: Space, node: int, rules: Rules) -> int:
     Untried moves have no visits and share the node's own reward as their value, so the best of them is the one with the
     highest prior: only that one is compared with the children. In uct an untried move always comes first.
     """
-    moves = tree.moves[node]
-    if moves is None:
-        moves = tree.moves[node] = space.moves(tree.states[node])
+    moves = known_moves(tree, space, node)
     settings, count, tried = rules.settings, int(tree.num_children[node]), int(tree.next_move[node])
     untried = tried < len(moves.ids)
     if untried and settings.random_child and rules.rng.random() < settings.random_child:
@@ -187,6 +186,16 @@ def select(tree: Tree, space: Space, node: int, rules: Rules) -> int:
     if may_expand and untried_score(tree, space, node, moves, rules) > best:
         return EXPAND
     return int(children[slot])
+
+
+def known_moves(tree: Tree, space: Space, node: int) -> Moves:
+    """The moves of a node, made when they are first needed; untried ones are put in order anew when the history has grown."""
+    moves, tried = tree.moves[node], int(tree.next_move[node])
+    if moves is None:
+        moves = tree.moves[node] = space.moves(tree.states[node])
+    elif moves.age != space.history.age and tried < len(moves.ids):
+        moves = tree.moves[node] = moves.reordered(space.moves(tree.states[node]), tried)
+    return moves
 
 
 def child_scores(tree: Tree, node: int, children: np.ndarray, rules: Rules) -> np.ndarray:
