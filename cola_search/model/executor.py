@@ -186,13 +186,14 @@ class Executor:
         items = tuple(item for item, _ in work)
         if self._stack is None or self._stack.items != items:  # a search asks for the same samples wave after wave
             self._stack = Stack(items)
-        waiting, final = Waiting(), {}
+        waiting = Waiting()
         ends = [[self._plan(item, chain, waiting) for chain in chains] for item, chains in work]
-        wanted = {node for nodes in ends for node in nodes}
+        final = self._room_for(work, ends)
+        wanted = set(final)
         for (item, _), nodes in zip(work, ends, strict=True):
             for node in nodes:
                 if node.rows is not None:
-                    final[node] = self.pool.read(node.rows[item.reads])
+                    final[node].copy_(self.pool.read(node.rows[item.reads]))
         while waiting.by_layer:
             layer, batch = waiting.next_batch()
             last = [(i, n) for i, n in batch if not n.todo and i.watch is None]
@@ -200,6 +201,14 @@ class Executor:
             self._run_groups(more, partial(self._run_batch, layer, wanted=wanted, final=final, waiting=waiting))
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
+
+    def _room_for(self, work: list[tuple[Item, list[tuple[int, ...]]]], ends: list[list[Node]]) -> dict[Node, Tensor]:
+        """Where each chain's final rows `[R, d]` will be: in one tensor, or they would break the heap of the layers into pieces."""
+        sizes = {node: len(item.reads) for (item, _), nodes in zip(work, ends, strict=True) for node in nodes}
+        room = torch.empty(
+            sum(sizes.values()), self.anatomy.width, dtype=self.anatomy.dtype, device=self.anatomy.device
+        )
+        return dict(zip(sizes, room.split(list(sizes.values())), strict=True))
 
     def _make_room(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> None:
         """Drops the states of open items outside of a part, if it takes more than its own shares and they are in the way."""
@@ -259,7 +268,8 @@ class Executor:
             item.layer_executions += len(nodes)
         self.pool.write(np.concatenate([rows_of(node) for _, node in batch]), states)
         self._write_kv(batch, kv)
-        final |= read
+        for node, rows in read.items():
+            final[node].copy_(rows)
         for i, (item, node) in enumerate(batch):
             if item.watch is not None:
                 item.watch.layer(layer, hidden[i : i + 1, : item.num_rows], out[i : i + 1, : item.num_rows])
@@ -281,7 +291,7 @@ class Executor:
         kv = own_rows(batch, capture.flat(), self.kv_pool) if self.kv_pool else None
         for i, (item, node) in enumerate(batch):
             node.origin.todo.remove(node)
-            final[node] = out[i, : len(item.reads)]
+            final[node].copy_(out[i, : len(item.reads)])
             item.layer_executions += 1
         if self.kv:
             for item, nodes in by_item(batch).items():
