@@ -13,6 +13,7 @@ CLIP = 10.0  # nats; a margin beyond this says no more than that a chain is righ
 STRENGTH = 1.0  # the mean over all layers counts as so many edits of each layer
 ERROR = 3.0  # nats; how far off an expected margin is before anything is known, which counts
 ERROR_STRENGTH = 4.0  # as so many edits
+LEAST = 1e-100  # what a move weighs at least: one without weight is no move, and its node could count as exhausted
 
 
 class History:
@@ -71,7 +72,7 @@ class History:
             return np.ones((len(layers), len(self._sizes)))
         expected = np.maximum(-CLIP, self._margins[chain] + self._changes(layers))
         error = math.sqrt(self._squared_error / self._tries)
-        weights: np.ndarray = (1 + np.exp(-expected / error)) ** -self._power
+        weights = np.maximum((1 + np.exp(-expected / error)) ** -self._power, LEAST)
         return weights * self._saved if chain in self._right else weights
 
     def _changes(self, layers: Sequence[int]) -> np.ndarray:

@@ -65,6 +65,13 @@ def test_a_prefix_that_chains_share_is_run_once(llama: PreTrainedModel) -> None:
     assert item.layer_executions == 6
 
 
+def test_all_final_rows_lie_in_one_tensor_so_that_they_do_not_break_up_the_heap(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), BYTES)
+    items = [executor.open(SEQUENCES, READS), executor.open(SEQUENCES[:2], READS[:2])]
+    finals = executor.run([(item, CHAINS) for item in items])
+    assert len({rows.untyped_storage().data_ptr() for some in finals for rows in some}) == 1
+
+
 def test_items_of_different_length_give_the_same_in_one_batch_as_alone(llama: PreTrainedModel) -> None:
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
     work = [(executor.open(SEQUENCES, READS), CHAINS), (executor.open([[9, 8, 7, 6, 5, 4]], [[5]]), CHAINS[:3])]

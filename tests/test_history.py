@@ -109,6 +109,10 @@ def test_where_changes_do_not_add_up_harm_counts_for_less() -> None:
     assert before[1] / before[3] < 0.8 * after[1] / after[3]
 
 
+def test_no_power_is_so_large_that_a_move_is_lost() -> None:
+    assert (weights(history((1, 1, 0, -9.0), base=-5.0, power=1e6)) > 0).all()
+
+
 LAYERS = 20
 
 

@@ -189,7 +189,6 @@ class Executor:
         waiting = Waiting()
         ends = [[self._plan(item, chain, waiting) for chain in chains] for item, chains in work]
         final = self._room_for(work, ends)
-        wanted = set(final)
         for (item, _), nodes in zip(work, ends, strict=True):
             for node in nodes:
                 if node.rows is not None:
@@ -198,16 +197,14 @@ class Executor:
             layer, batch = waiting.next_batch()
             last = [(i, n) for i, n in batch if not n.todo and i.watch is None]
             more = [(i, n) for i, n in batch if n.todo or i.watch is not None]
-            self._run_groups(more, partial(self._run_batch, layer, wanted=wanted, final=final, waiting=waiting))
+            self._run_groups(more, partial(self._run_batch, layer, wanted=set(final), final=final, waiting=waiting))
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
 
     def _room_for(self, work: list[tuple[Item, list[tuple[int, ...]]]], ends: list[list[Node]]) -> dict[Node, Tensor]:
         """Where each chain's final rows `[R, d]` will be: in one tensor, or they would break the heap of the layers into pieces."""
         sizes = {node: len(item.reads) for (item, _), nodes in zip(work, ends, strict=True) for node in nodes}
-        room = torch.empty(
-            sum(sizes.values()), self.anatomy.width, dtype=self.anatomy.dtype, device=self.anatomy.device
-        )
+        room = self.pool.data.new_empty(sum(sizes.values()), self.anatomy.width)
         return dict(zip(sizes, room.split(list(sizes.values())), strict=True))
 
     def _make_room(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> None:
