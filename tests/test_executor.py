@@ -66,7 +66,7 @@ def test_a_prefix_that_chains_share_is_run_once(llama: PreTrainedModel) -> None:
 
 
 def test_all_final_rows_lie_in_one_tensor_so_that_they_do_not_break_up_the_heap(llama: PreTrainedModel) -> None:
-    executor = Executor(Anatomy(llama), BYTES)
+    executor = Executor(Anatomy(llama), 100 * BYTES, samples_in_flight=2)  # all in one part
     items = [executor.open(SEQUENCES, READS), executor.open(SEQUENCES[:2], READS[:2])]
     finals = executor.run([(item, CHAINS) for item in items])
     assert len({rows.untyped_storage().data_ptr() for some in finals for rows in some}) == 1

@@ -197,7 +197,7 @@ class Executor:
             layer, batch = waiting.next_batch()
             last = [(i, n) for i, n in batch if not n.todo and i.watch is None]
             more = [(i, n) for i, n in batch if n.todo or i.watch is not None]
-            self._run_groups(more, partial(self._run_batch, layer, wanted=set(final), final=final, waiting=waiting))
+            self._run_groups(more, partial(self._run_batch, layer, final=final, waiting=waiting))
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
 
@@ -247,16 +247,14 @@ class Executor:
             log.warning("out of memory: engine.max_batch_tokens is %d from now on.", self.max_batch_tokens)
             self._run_groups(group, run)
 
-    def _run_batch(
-        self, layer: int, batch: list[tuple[Item, Node]], wanted: set, final: dict, waiting: Waiting
-    ) -> None:
+    def _run_batch(self, layer: int, batch: list[tuple[Item, Node]], final: dict, waiting: Waiting) -> None:
         hidden, call, mask = batch_inputs(self.pool, layer, batch, self._stack)
         capture = Capture() if self.kv else None
         out = self.anatomy.run_layer(layer, hidden, call, mask, capture)
         # everything that takes memory comes before anything is entered, so that a batch without room can be tried again
         states = own_rows(batch, out, self.pool)
         kv = own_rows(batch, capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
-        ended = [(i, item, node) for i, (item, node) in enumerate(batch) if node in wanted]
+        ended = [(i, item, node) for i, (item, node) in enumerate(batch) if node in final]
         read = self._read_rows(out, ended) if ended else {}
         for item, nodes in by_item(batch).items():
             for node in nodes:
