@@ -27,6 +27,7 @@ def tiny_settings(tiny_folder: Path, run_dir: Path, *more: str) -> Settings:
     return compose_settings([
         f"model='{tiny_folder}'", "model.dtype=float32", "objective=dataset", "objective.items=40", "objective.held_out=20",
         "objective.margin=0.3", "objective.first=8", "search.simulations=12", "search=edits", "engine=mixed",
+        "search.history=0", "search.wave_ramp=0.25",  # else the tree needs so little that others have nothing to spend
         "engine.memory=50MB", "engine.samples_in_flight=16", "tracking=none", f"run_dir='{run_dir}'", *more,
     ])  # fmt: skip
 
