@@ -13,7 +13,7 @@ from cola_search.outcome import Ledger, Outcome, Score
 from cola_search.priors import KEEP, check_table
 from cola_search.rewards import reward_rule
 from cola_search.settings import SearchSettings
-from cola_search.space import EditsSpace, make_space
+from cola_search.space import EditsSpace, make_space, renewed
 from cola_search.stopping import goal_reached, out_of_budget
 from cola_search.tree_search import Search
 
@@ -249,8 +249,7 @@ class LocalSearch:
         while tried < len(moves.ids):
             yield self._space.child(state, moves.ids[tried])
             tried += 1
-            if moves.age != self._space.history.age:
-                moves = moves.reordered(self._space.moves(state), tried)
+            moves = renewed(self._space, state, moves, tried)
 
     def learn(self, chains: Sequence[Chain], scores: Sequence[Score]) -> None:
         """Keeps the best chains; of equal rewards the earlier one. A chain with an error is never kept."""

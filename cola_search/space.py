@@ -204,6 +204,13 @@ class EditsSpace:
         return State(chain, state.edits + 1, frozen=frozen, before=state.chain, block=block)
 
 
+def renewed(space: Space, state: State, moves: Moves, tried: int) -> Moves:
+    """The moves of a state with the untried ones put in order anew, if the history has grown since they were."""
+    if tried == len(moves.ids) or moves.age == space.history.age:
+        return moves
+    return moves.reordered(space.moves(state), tried)
+
+
 def make_space(num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> Space:
     """The space that the settings name. Raises UserError if the caps leave no room for the identity chain."""
     if settings.min_length > num_layers:

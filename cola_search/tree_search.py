@@ -14,7 +14,7 @@ from cola_search.priors import check_table
 from cola_search.rewards import reward_rule
 from cola_search.selection import NOTHING, best_allowed, length_term, puct, uct, widening_limit
 from cola_search.settings import SearchSettings
-from cola_search.space import Space, make_space
+from cola_search.space import Space, make_space, renewed
 from cola_search.stopping import goal_reached, out_of_budget
 from cola_search.tree import Tree
 
@@ -190,12 +190,10 @@ def select(tree: Tree, space: Space, node: int, rules: Rules) -> int:
 
 def known_moves(tree: Tree, space: Space, node: int) -> Moves:
     """The moves of a node, made when they are first needed; untried ones are put in order anew when the history has grown."""
-    moves, tried = tree.moves[node], int(tree.next_move[node])
-    if moves is None:
-        moves = tree.moves[node] = space.moves(tree.states[node])
-    elif moves.age != space.history.age and tried < len(moves.ids):
-        moves = tree.moves[node] = moves.reordered(space.moves(tree.states[node]), tried)
-    return moves
+    state, moves = tree.states[node], tree.moves[node]
+    made = space.moves(state) if moves is None else renewed(space, state, moves, int(tree.next_move[node]))
+    tree.moves[node] = made
+    return made
 
 
 def child_scores(tree: Tree, node: int, children: np.ndarray, rules: Rules) -> np.ndarray:

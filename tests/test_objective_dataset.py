@@ -23,11 +23,13 @@ from cola_search.tasks.load import load_task
 SAME, WORSE, BETTER = Paired(500, 300, 20, 20), Paired(500, 300, 10, 40), Paired(500, 300, 40, 10)
 
 
+DEAR = "search.history=0"  # a tree that spends enough for the other methods to do something with as much
+
+
 def tiny_settings(tiny_folder: Path, run_dir: Path, *more: str) -> Settings:
     return compose_settings([
         f"model='{tiny_folder}'", "model.dtype=float32", "objective=dataset", "objective.items=40", "objective.held_out=20",
         "objective.margin=0.3", "objective.first=8", "search.simulations=12", "search=edits", "engine=mixed",
-        "search.history=0", "search.wave_ramp=0.25",  # else the tree needs so little that others have nothing to spend
         "engine.memory=50MB", "engine.samples_in_flight=16", "tracking=none", f"run_dir='{run_dir}'", *more,
     ])  # fmt: skip
 
@@ -39,7 +41,7 @@ def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(tiny_folder: Path, folder: Path) -> dict[str, Any]:
-    return run_dataset(tiny_settings(tiny_folder, folder, "objective.export=true"), "a command")
+    return run_dataset(tiny_settings(tiny_folder, folder, "objective.export=true", DEAR), "a command")
 
 
 def verdict(layers: int, selection: Paired) -> Verdict:
@@ -126,7 +128,7 @@ def test_the_same_command_again_scores_nothing_and_gives_the_same(
     result: dict[str, Any], tiny_folder: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.jsonl")}
-    again = run_dataset(tiny_settings(tiny_folder, folder, "objective.export=false"))
+    again = run_dataset(tiny_settings(tiny_folder, folder, "objective.export=false", DEAR))
     assert {path.name: path.stat().st_size for path in folder.glob("*.jsonl")} == sizes
     assert again == result == json.loads((folder / "dataset.json").read_text())
 

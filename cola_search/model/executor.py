@@ -255,7 +255,8 @@ class Executor:
         states = own_rows(batch, out, self.pool)
         kv = own_rows(batch, capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
         ended = [(i, item, node) for i, (item, node) in enumerate(batch) if node in final]
-        read = self._read_rows(out, ended) if ended else {}
+        if ended:
+            self._read_rows(out, ended, final)  # once more, to the same places, if the batch is tried again
         for item, nodes in by_item(batch).items():
             for node in nodes:
                 node.origin.todo.remove(node)
@@ -263,21 +264,20 @@ class Executor:
             item.layer_executions += len(nodes)
         self.pool.write(np.concatenate([rows_of(node) for _, node in batch]), states)
         self._write_kv(batch, kv)
-        for node, rows in read.items():
-            final[node].copy_(rows)
         for i, (item, node) in enumerate(batch):
             if item.watch is not None:
                 item.watch.layer(layer, hidden[i : i + 1, : item.num_rows], out[i : i + 1, : item.num_rows])
             for child in node.todo:
                 waiting.add(item, child)
 
-    def _read_rows(self, out: Tensor, ended: list[tuple[int, Item, Node]]) -> dict[Node, Tensor]:
-        """The rows that are read of the sequences that end here, gathered at once."""
+    def _read_rows(self, out: Tensor, ended: list[tuple[int, Item, Node]], final: dict[Node, Tensor]) -> None:
+        """Enters the rows that are read of the sequences that end here, gathered at once."""
         n = out.shape[1]
         rows = np.concatenate([i * n + item.reads for i, item, _ in ended])
         flat = out.reshape(-1, out.shape[2]).index_select(0, torch.from_numpy(rows).to(out.device, non_blocking=True))
         parts = flat.split([len(item.reads) for _, item, _ in ended])
-        return {node: part for (_, _, node), part in zip(ended, parts, strict=True)}
+        for (_, _, node), part in zip(ended, parts, strict=True):
+            final[node].copy_(part)
 
     def _run_last(self, layer: int, batch: list[tuple[Item, Node]], final: dict) -> None:
         """The last layer of chains: only the rows that are read go through it, and its state is not kept."""
