@@ -36,6 +36,7 @@ class History:
         self._sum = np.zeros((2, num_layers))  # of skips, of repeats
         self._count = np.zeros((2, num_layers))
         self._squared_error, self._tries = ERROR**2 * ERROR_STRENGTH, ERROR_STRENGTH
+        self._known_bounds: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._margins: dict[tuple[int, ...], float] = {}
         self._right: set[tuple[int, ...]] = set()
 
@@ -56,7 +57,9 @@ class History:
             self._learn_edit(int(len(state.chain) > len(state.before)), list(state.block), before, margin)
 
     def _learn_edit(self, row: int, block: list[int], before: float, after: float) -> None:
-        expected = max(-CLIP, before + self._each()[row, block].sum())
+        mean = self._sum[row].sum() / max(self._count[row].sum(), 1)
+        each = (self._sum[row, block] + STRENGTH * mean) / (self._count[row, block] + STRENGTH)
+        expected = max(-CLIP, before + each.sum())
         self._squared_error += (expected - after) ** 2
         self._tries += 1
         np.add.at(self._sum[row], block, (after - before) / len(block))
@@ -77,11 +80,18 @@ class History:
 
     def _changes(self, layers: Sequence[int]) -> np.ndarray:
         """The change of the margin to expect of each kind of edit that begins at each place of `layers`, [layers, K]."""
-        total = np.pad(np.cumsum(self._each()[:, list(layers)], axis=1), ((0, 0), (1, 0)))  # before each place
-        starts = np.arange(len(layers))[:, None]
-        ends = np.minimum(starts + self._sizes, len(layers))
-        changes: np.ndarray = total[self._row, ends] - total[self._row, starts]
+        total = np.zeros((2, len(layers) + 1))  # before each place
+        np.cumsum(self._each()[:, list(layers)], axis=1, out=total[:, 1:])
+        starts, ends = self._bounds(len(layers))
+        changes: np.ndarray = total.take(ends) - total.take(starts)
         return changes
+
+    def _bounds(self, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where each kind of edit that begins at each of so many places begins and ends in a flat [2, length + 1], [length, K]."""
+        if length not in self._known_bounds:
+            starts, row = np.arange(length)[:, None], self._row * (length + 1)
+            self._known_bounds[length] = starts + row, np.minimum(starts + self._sizes, length) + row
+        return self._known_bounds[length]
 
     def _each(self) -> np.ndarray:
         """The change of the margin to expect of a skip, and of a repeat, of each layer, [2, L]."""

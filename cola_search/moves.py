@@ -34,7 +34,9 @@ class Moves(NamedTuple):
 
     def reordered(self, fresh: "Moves", tried: int) -> "Moves":
         """The first `tried` moves as they are, and the others in the order and with the priors of `fresh`."""
-        left = ~np.isin(fresh.ids, self.ids[:tried])
+        new = np.ones(1 + max(self.ids.max(), fresh.ids.max()), bool)
+        new[self.ids[:tried]] = False
+        left = new[fresh.ids]
         ids, prior = np.append(self.ids[:tried], fresh.ids[left]), np.append(self.prior[:tried], fresh.prior[left])
         return Moves(ids, prior, fresh.age)
 

@@ -1,5 +1,6 @@
 """A place for one replica on a Ray cluster: reserved resources, and the actor that uses them now."""
 
+import gc
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class ReplicaOnNode(Replica):
 
     def _come_up(self, make: Callable[[], Worker | Candidate]) -> Answer:
         kind, value = super()._come_up(make)
+        gc.freeze()  # packages and the model are there for good: a search need not look through them for garbage
         return (kind, ray.get_runtime_context().get_node_id()) if kind == "up" else (kind, value)
 
 

@@ -144,6 +144,7 @@ class EditsSpace:
         self._deltas = np.array([kind.delta for kind in self.kinds])
         self._weights = edit_weights(table, self.kinds, bounded=False)
         self.floor = shortest_length(num_layers, self.kinds, self._weights, settings, mixed=True)
+        self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def root(self) -> State:
         """The identity chain."""
@@ -169,29 +170,33 @@ class EditsSpace:
         limit = self._settings.max_edits
         if limit is not None and state.edits >= limit:
             return NO_MOVES
-        weights = self._weights[list(state.chain)] * self._legal(state)
+        inside, cost = self._by_length(len(state.chain))
+        weights = self._weights[list(state.chain)] * (inside & self._unfrozen(state) if state.frozen else inside)
         if self._settings.history:
             weights *= self.history.weights(state.chain, state.chain)
-        after = len(state.chain) - np.arange(len(state.chain))[:, None] - self._sizes
-        cost = np.maximum(after, 0) + np.maximum(self._deltas, 0) + 1.0
-        flat = (weights / cost**self._settings.cost_exponent).ravel()
+        flat = (weights / cost).ravel()
         ids = np.flatnonzero(flat)
         chosen = flat[ids]
         order = draw_order(chosen, self._settings.temperature, self._rng)
         return Moves(ids[order], chosen[order] / chosen.sum(), self.history.age)
 
-    def _legal(self, state: State) -> np.ndarray:
-        """Which edits at which position are inside the chain, the caps and the unfrozen positions, [length, K]."""
+    def _by_length(self, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which edits at which position of a chain of this length are inside it and the caps, and what weights are divided
+        by for their costs, both [length, K]."""
+        if length not in self._known:
+            starts = np.arange(length)[:, None]
+            slack = (length + self._deltas <= self._longest) & (length + self._deltas >= self._settings.min_length)
+            cost = np.maximum(length - starts - self._sizes, 0) + np.maximum(self._deltas, 0) + 1.0
+            self._known[length] = (starts + self._sizes <= length) & slack, cost**self._settings.cost_exponent
+        return self._known[length]
+
+    def _unfrozen(self, state: State) -> np.ndarray:
+        """Which edits at which position touch nothing that an earlier edit made, nor span what one took out, [length, K]."""
         length = len(state.chain)
-        ends = np.arange(length)[:, None] + self._sizes
-        slack = (length + self._deltas <= self._longest) & (length + self._deltas >= self._settings.min_length)
-        legal = (ends <= length) & slack
-        if state.frozen:
-            before = np.concatenate([[0], np.cumsum(state.frozen)])
-            ends = np.minimum(ends, length)
-            layers = np.array(state.chain)
-            legal &= (before[ends] == before[:length, None]) & (layers[ends - 1] - layers[:, None] == self._sizes - 1)
-        return legal
+        starts = np.arange(length)[:, None]
+        ends = np.minimum(starts + self._sizes, length)
+        before, layers = np.concatenate([[0], np.cumsum(state.frozen)]), np.array(state.chain)
+        return (before[ends] == before[starts]) & (layers[ends - 1] - layers[starts] == self._sizes - 1)
 
     def child(self, state: State, move: int) -> State:
         """The state that a move leads to."""

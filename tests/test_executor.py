@@ -93,6 +93,19 @@ def test_a_tight_memory_gives_the_same_states_and_is_never_exceeded(llama: PreTr
     assert executor.pool.data.nbytes <= row * (10 * 4 + 1)
 
 
+@pytest.mark.parametrize("states", [4, 7, 12])
+def test_waves_in_a_tight_memory_have_the_rows_that_they_have_in_a_large_one(
+    llama: PreTrainedModel, states: int
+) -> None:
+    tight, roomy = Executor(Anatomy(llama), num_bytes=32 * 4 * 10 * states), Executor(Anatomy(llama), BYTES)
+    items = tight.open(SEQUENCES, READS), roomy.open(SEQUENCES, READS)
+    rng = np.random.default_rng(0)
+    for _ in range(40):  # an end that is kept behind a prefix that no longer is, among others
+        drawn = [tuple(rng.integers(0, 4, rng.integers(1, 6)).tolist()) for _ in range(8)]
+        ours, wanted = (executor.run([(item, drawn)])[0] for executor, item in zip((tight, roomy), items, strict=True))
+        torch.testing.assert_close(torch.stack(ours), torch.stack(wanted), atol=1e-5, rtol=1e-5)
+
+
 def test_a_memory_too_small_for_the_prompt_is_refused_with_the_key_to_change(llama: PreTrainedModel) -> None:
     executor = Executor(Anatomy(llama), num_bytes=32 * 4 * 10)
     with pytest.raises(UserError, match=r"engine\.memory is too small for a prompt of 10 tokens: give it at least 1MB"):

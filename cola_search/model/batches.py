@@ -33,10 +33,18 @@ class Item:
     prefixes: Prefixes
     layer_executions: float = 0.0
     watch: LayerWatch | None = None
+    _widened: dict[tuple[int, int], dict] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
         return len(self.packed.ids)
+
+    def call(self, layer: int, size: int) -> dict:
+        """What the layer is handed for `size` chains of this item; made once, for it takes as long as a small product."""
+        key = self.calls.kinds[layer], size
+        if key not in self._widened:
+            self._widened[key] = tree_map(lambda value: widen(value, size), self.calls.calls[key[0]])
+        return self._widened[key]
 
 
 @dataclass
@@ -108,8 +116,7 @@ def batch_inputs(
     hidden = pool.read(rows)
     if len(items) == 1:
         item = items[0]
-        call = tree_map(lambda v: widen(v, size), item.calls.calls[item.calls.kinds[layer]])
-        return hidden, call, item.seen[item.masks[layer]].expand(size, -1, -1, -1)
+        return hidden, item.call(layer, size), item.seen[item.masks[layer]].expand(size, -1, -1, -1)
     return hidden, *(stack or Stack(tuple(items))).inputs(layer, batch, n, hidden.device)
 
 
@@ -135,6 +142,13 @@ def own_rows(batch: list[tuple[Item, Node]], values: Tensor, pool: RowPool) -> T
         flat = flat.index_select(0, torch.from_numpy(own).to(flat.device, non_blocking=True))
     missing = pool.data.shape[1] - flat.shape[1]
     return torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat
+
+
+def room_for(items: list[Item], ends: list[list[Node]], pool: RowPool) -> dict[Node, Tensor]:
+    """Where each chain's final rows `[R, d]` will be: in one tensor, or they would break the heap of the layers into pieces."""
+    sizes = {node: len(item.reads) for item, nodes in zip(items, ends, strict=True) for node in nodes}
+    room = pool.data.new_empty(sum(sizes.values()), pool.data.shape[1])
+    return dict(zip(sizes, room.split(list(sizes.values())), strict=True))
 
 
 def groups_by_length(batch: list[tuple[Item, Node]], max_tokens: int) -> list[list[tuple[Item, Node]]]:

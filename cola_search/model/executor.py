@@ -24,9 +24,11 @@ from cola_search.model.batches import (
     groups_by_length,
     kv_rows_of,
     own_rows,
+    room_for,
     rows_of,
 )
 from cola_search.model.free_memory import fits
+from cola_search.model.heap import Heap
 from cola_search.model.packing import pack
 from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
@@ -61,14 +63,14 @@ class Executor:
         self._open: dict[Item, None] = {}
         self._rules: dict[int, list[Tensor | None]] = {}
         self._stack: Stack | None = None
+        self._heap = Heap(anatomy.device)
 
     @torch.inference_mode()
     def open(self, sequences: list[list[int]], reads: list[list[int]]) -> Item:
         """An item for token sequences; `reads[i]` are the positions of sequence i whose final states are wanted."""
         packed = pack(sequences)
         rows = sorted({packed.rows[i][p] for i, positions in enumerate(reads) for p in positions})
-        device = self.anatomy.device
-        n = len(packed.ids)
+        device, n = self.anatomy.device, len(packed.ids)
         if 3 * n > self.quota:
             raise self._too_small(f"a prompt of {n} tokens", 3 * n * self.samples_in_flight)
         positions = torch.from_numpy(packed.positions)[None].to(device)
@@ -85,8 +87,9 @@ class Executor:
     def _too_small(self, what: str, rows: int) -> UserError:
         """The refusal of what needs so many rows of the pools."""
         row_bytes = self.pool.row_bytes + (self.kv_pool.row_bytes if self.kv_pool else 0)
-        enough = math.ceil(rows * row_bytes / 1e6)
-        return UserError(f"engine.memory is too small for {what}: give it at least {enough}MB.")
+        return UserError(
+            f"engine.memory is too small for {what}: give it at least {math.ceil(rows * row_bytes / 1e6)}MB."
+        )
 
     def close(self, item: Item) -> None:
         """Gives the item's memory back."""
@@ -144,8 +147,7 @@ class Executor:
         parts: list[dict[int, list]] = []
         free: list[int] = []
         for slot, (item, chains) in enumerate(work):
-            longest = max(map(len, chains), default=0)
-            self._refuse_too_long(item, longest, roots)
+            self._refuse_too_long(item, longest := max(map(len, chains), default=0), roots)
             rows = self._rows_of_a_chain(item, longest, new_tokens)
             size = max(1, (self.quota - item.num_rows) // rows)
             enough = item.num_rows + rows <= self.quota
@@ -188,7 +190,7 @@ class Executor:
             self._stack = Stack(items)
         waiting = Waiting()
         ends = [[self._plan(item, chain, waiting) for chain in chains] for item, chains in work]
-        final = self._room_for(work, ends)
+        final = room_for([item for item, _ in work], ends, self.pool)
         for (item, _), nodes in zip(work, ends, strict=True):
             for node in nodes:
                 if node.rows is not None:
@@ -200,12 +202,6 @@ class Executor:
             self._run_groups(more, partial(self._run_batch, layer, final=final, waiting=waiting))
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
-
-    def _room_for(self, work: list[tuple[Item, list[tuple[int, ...]]]], ends: list[list[Node]]) -> dict[Node, Tensor]:
-        """Where each chain's final rows `[R, d]` will be: in one tensor, or they would break the heap of the layers into pieces."""
-        sizes = {node: len(item.reads) for (item, _), nodes in zip(work, ends, strict=True) for node in nodes}
-        room = self.pool.data.new_empty(sum(sizes.values()), self.anatomy.width)
-        return dict(zip(sizes, room.split(list(sizes.values())), strict=True))
 
     def _make_room(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> None:
         """Drops the states of open items outside of a part, if it takes more than its own shares and they are in the way."""
@@ -226,20 +222,22 @@ class Executor:
             node = node.child(layer)
             path.append(node)
         item.prefixes.pinned.update(path if self.kv else ())
+        node.used = item.prefixes.wave
         for node in reversed(path):
+            if node.rows is not None and not self.kv:  # with keys and values every prefix of the path is needed
+                break
             parent = node.origin
             node.used = parent.used = item.prefixes.wave
             if node.rows is None and node not in parent.todo:
                 parent.todo.append(node)
                 if parent.rows is not None:
                     waiting.add(item, node)
-            if parent.rows is not None and not self.kv:  # with keys and values every prefix of the path is needed
-                break
         return path[-1]
 
     def _run_groups(self, batch: list[tuple[Item, Node]], run: Callable[[list[tuple[Item, Node]]], None]) -> None:
         """Runs a batch group by group; where memory does not suffice for a group, its halves, and from then on smaller ones."""
         for group in groups_by_length(batch, self.max_batch_tokens):
+            self._heap.tidy()
             if fits(partial(run, group), alone=len(group) == 1):
                 continue
             # nothing was entered for this group yet
@@ -286,7 +284,8 @@ class Executor:
         kv = own_rows(batch, capture.flat(), self.kv_pool) if self.kv_pool else None
         for i, (item, node) in enumerate(batch):
             node.origin.todo.remove(node)
-            final[node].copy_(out[i, : len(item.reads)])
+            if node in final:  # else its keys and values are wanted, and the state behind it is there
+                final[node].copy_(out[i, : len(item.reads)])
             item.layer_executions += 1
         if self.kv:
             for item, nodes in by_item(batch).items():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.heap import LARGEST_IN_HEAP
 
 HEAD_ROWS = 256  # rows in one head product on a CPU: enough to reach the product's full rate
 HEAD_LOGITS = 2**26  # logits in one head product on a GPU, which come in float32 too: 256 MB
@@ -27,7 +28,7 @@ class Readout:
         The lead is the token's logit less the largest one: 0 for the greedy token, else below 0.
         """
         values, leads = [], []
-        size = HEAD_ROWS if rows.device.type == "cpu" else max(1, HEAD_LOGITS // self.anatomy.vocabulary)
+        size = self._rows_at_once(rows)
         order = torch.argsort(at, stable=True)
         at, tokens = at[order], tokens[order]
         bounds = torch.searchsorted(at, torch.arange(0, len(rows) + size, size, device=at.device)).tolist()
@@ -35,30 +36,36 @@ class Readout:
             if first == last:
                 continue
             logits = self.anatomy.logits(rows[k * size : (k + 1) * size])
-            local = at[first:last] - k * size
-            wanted = logits[local, tokens[first:last]].float()
-            normaliser, largest = self.normaliser(logits)
-            values.append(wanted - normaliser[local])
-            leads.append(wanted - largest[local])
+            value, lead = self._of_tokens(logits, at[first:last] - k * size, tokens[first:last])
+            values.append(value)
+            leads.append(lead)
         back = torch.argsort(order)
         return torch.cat(values)[back], torch.cat(leads)[back]
 
-    def normaliser(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """log sum exp and the largest of logits `[N, V]`, both float32 `[N]`."""
+    def _rows_at_once(self, rows: Tensor) -> int:
+        """Rows of one head product. On a CPU their logits are to come from the heap: fresh pages each time take a tenth."""
+        if rows.device.type != "cpu":
+            return max(1, HEAD_LOGITS // self.anatomy.vocabulary)
+        return max(1, min(HEAD_ROWS, LARGEST_IN_HEAP // (self.anatomy.vocabulary * rows.dtype.itemsize) - 1))
+
+    def _of_tokens(self, logits: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As `log_probs`, for tokens `[P]` at rows `at` `[P]`, in order, of logits `[N, V]`."""
         if logits.device.type != "cpu":
-            return torch.logsumexp(logits.float(), -1), logits.amax(-1).float()
+            wanted = logits[at, tokens].float()
+            return wanted - torch.logsumexp(logits.float(), -1)[at], wanted - logits.amax(-1).float()[at]
         size = max(1, SOFTMAX_LOGITS // logits.shape[1])
         if self._logits is None or self._logits.shape[1] != logits.shape[1]:
             self._logits = torch.empty(size, logits.shape[1])
             self._logp = torch.empty_like(self._logits)
         assert self._logp is not None
-        result, largest = torch.empty(2, len(logits))
-        for start in range(0, len(logits), size):
-            part = logits[start : start + size]
+        values, leads = torch.empty(2, len(at))
+        bounds = torch.searchsorted(at, torch.arange(0, len(logits) + size, size)).tolist()
+        for k, (first, last) in enumerate(itertools.pairwise(bounds)):
+            part = logits[k * size : (k + 1) * size]
             block, logp = self._logits[: len(part)], self._logp[: len(part)]
             block.copy_(part)
             torch.log_softmax(block, -1, out=logp)
-            here = slice(start, start + len(part))
-            largest[here] = block.amax(-1)
-            result[here] = largest[here] - logp.amax(-1)
-        return result, largest
+            here = at[first:last] - k * size
+            values[first:last] = logp[here, tokens[first:last]]
+            leads[first:last] = values[first:last] - logp.amax(-1)[here]
+        return values, leads
