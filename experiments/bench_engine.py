@@ -33,6 +33,7 @@ from bench_subjects import agreement, ask_as_a_search_does, made_up, make_engine
 
 from cola_search import Chain
 from cola_search.model.batched import BatchedSession
+from cola_search.model.engine import Engine
 from cola_search.model.plain_head import plain_head
 from cola_search.model.surgery import apply_chain, find_layers
 from cola_search.run_folder import provenance
@@ -187,30 +188,33 @@ def run_engine(
 ) -> tuple[float, dict[str, float]]:
     """Seconds for all chains of all samples, in waves; and what it took."""
     engine = make_engine(args, model, task, flight)
-    layer_rows = head_rows = 0.0
-
-    def everything() -> None:
-        nonlocal layer_rows, head_rows
-        for start in range(0, len(samples), flight):
-            sessions = [engine.open(sample) for sample in samples[start : start + flight]]
-            mine = [chains[session.sample.id] for session in sessions]
-            for at in range(0, max(map(len, mine)), wave):
-                engine.answer(
-                    [(s, some[at : at + wave]) for s, some in zip(sessions, mine, strict=True) if some[at : at + wave]]
-                )
-            for session, some in zip(sessions, mine, strict=True):
-                assert isinstance(session, BatchedSession)
-                layer_rows += session.layer_executions * session.item.num_rows
-                head_rows += len(some) * len(session.item.reads)
-                engine.close(session)
-
-    seconds = timed(model, everything)
+    rows: list[tuple[float, float]] = []
+    seconds = timed(model, lambda: rows.append(replayed(engine, samples, chains, wave, flight)))
+    [(layer_rows, head_rows)] = rows
     count = sum(len(some) for some in chains.values())
     layer, head = weights(model)
     return seconds, {
         "layer_executions_per_evaluation": engine.layer_executions / count,
         "flop_per_evaluation": 2 * (layer * layer_rows + head * head_rows) / count,
     }
+
+
+def replayed(engine: Engine, samples: list, chains: dict, wave: int, flight: int) -> tuple[float, float]:
+    """Asks the engine for all chains of all samples, in waves; rows of layers that it ran, and rows of the head."""
+    layer_rows = head_rows = 0.0
+    for start in range(0, len(samples), flight):
+        sessions = [engine.open(sample) for sample in samples[start : start + flight]]
+        mine = [chains[session.sample.id] for session in sessions]
+        for at in range(0, max(map(len, mine)), wave):
+            engine.answer(
+                [(s, some[at : at + wave]) for s, some in zip(sessions, mine, strict=True) if some[at : at + wave]]
+            )
+        for session, some in zip(sessions, mine, strict=True):
+            assert isinstance(session, BatchedSession)
+            layer_rows += session.layer_executions * session.item.num_rows
+            head_rows += len(some) * len(session.item.reads)
+            engine.close(session)
+    return layer_rows, head_rows
 
 
 def stock_flop(model: Any, encoder: Any, sample: Any, chain: Chain, padded: bool) -> float:
