@@ -84,25 +84,14 @@ def kind_of(name: str) -> str:
 def sampled_libraries(replay: Callable[[], Any]) -> dict[str, float]:
     """Shares of perf's samples of this process during a few replays, by the library that was running."""
     with tempfile.NamedTemporaryFile() as file:
-        ask = [
-            "perf",
-            "record",
-            "--event",
-            "cpu-clock",
-            "--freq",
-            "999",
-            "--pid",
-            str(os.getpid()),
-            "--output",
-            file.name,
-        ]
+        ask = f"perf record --event cpu-clock --freq 999 --pid {os.getpid()} --output {file.name}".split()
         perf = subprocess.Popen(ask, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(1)  # until it is attached
         for _ in range(3):
             replay()
         perf.send_signal(signal.SIGINT)
         perf.wait()
-        tell = ["perf", "report", "--input", file.name, "--sort", "dso", "--stdio", "--field-separator", "|"]
+        tell = f"perf report --input {file.name} --sort dso --stdio --field-separator |".split()
         lines = subprocess.run(tell, capture_output=True, text=True, check=True).stdout.splitlines()
     parts = [line.split("|") for line in lines if line and not line.startswith("#")]
     return {library.strip(): float(share.strip(" %")) / 100 for share, library in parts}

@@ -287,6 +287,31 @@ def test_waves_of_a_generation_stay_within_a_tight_memory(llama: PreTrainedModel
     assert executor.kv_pool is not None and executor.kv_pool.peak_rows <= executor.kv_pool.capacity
 
 
+@pytest.mark.parametrize("memory", [40_000, 90_000])
+def test_waves_of_a_generation_in_a_tight_memory_have_all_their_keys_and_the_rows_of_a_large_one(
+    llama: PreTrainedModel, memory: int
+) -> None:
+    executors = [Executor(Anatomy(llama), size, samples_in_flight=2, keep_kv=True) for size in (memory, 10 * BYTES)]
+    items = [[e.open([list(range(start, start + 10))], [[3, 9]]) for start in (5, 30)] for e in executors]
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        drawn = [[tuple(rng.integers(0, 4, rng.integers(1, 6)).tolist()) for _ in range(3)] for _ in range(2)]
+        ours, wanted = (generated(*pair, drawn) for pair in zip(executors, items, strict=True))
+        torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=1e-5)
+
+
+def generated(executor: Executor, items: list[Item], chains: list[list[tuple[int, ...]]]) -> list[torch.Tensor]:
+    """The final rows of each item's chains, where every prefix of a running part has its keys and values."""
+    found: list[list[torch.Tensor]] = [[] for _ in items]
+    for part in executor.parts(list(zip(items, chains, strict=True)), 2):
+        for slot, rows in zip(part, executor.run_part([(items[k], some) for k, some in part.items()]), strict=True):
+            found[slot] += rows
+        for item in items:
+            assert all(node.kv_rows is not None for node in item.prefixes.pinned)
+            item.prefixes.release()
+    return [torch.stack(rows) for rows in found]
+
+
 def test_the_model_is_untouched_by_the_engine(llama: PreTrainedModel) -> None:
     before = stock_logits(llama, (0, 1, 2, 3), SEQUENCES[0])
     executor = Executor(Anatomy(llama), BYTES)
