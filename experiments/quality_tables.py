@@ -130,7 +130,7 @@ def against_decoy(rows: Rows) -> list[str]:
 
 
 def ratios(searches: dict[str, Rows]) -> list[str]:
-    """Layers saved by ours over those of others, and executions to a first fix, with intervals over items."""
+    """Layers saved by ours over those of others, and share fixed less theirs, with intervals over items."""
     ours = [name for name in OURS if name in searches]
     published = [name for name in PUBLISHED if name in searches]
     lines = []
@@ -142,6 +142,8 @@ def ratios(searches: dict[str, Rows]) -> list[str]:
         for mine in ours if rivals else ():
             texts = [f"{ratio(searches[mine], searches[rival], look)} x {rival}" for rival in rivals]
             lines.append(f"- layers saved by {mine} at {look}: {'; '.join(texts)}")
+            texts = [f"{rival} {more_fixed(searches[mine], searches[rival], look)}" for rival in rivals]
+            lines.append(f"- share fixed by {mine} at {look}, less that by {'; '.join(texts)}")
     return lines
 
 
@@ -152,6 +154,12 @@ def ratio(mine: Rows, other: Rows, look: float) -> str:
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = np.nanquantile(a[draws].mean(1) / b[draws].mean(1), [0.025, 0.975])
         return f"{a.mean() / b.mean():.2f} ({low:.2f}–{high:.2f})"
+
+
+def more_fixed(mine: Rows, other: Rows, look: float) -> str:
+    """The difference of the shares fixed, with its interval over items, and on how many items more and less was fixed."""
+    more = fixed(mine, look, mine + other) - fixed(other, look, mine + other)
+    return f"{interval(more, '{:+.2f}')}, {int((more > 0).sum())} won, {int((more < 0).sum())} lost"
 
 
 def saved(rows: Rows, look: float, among: Rows | None = None) -> np.ndarray:
@@ -168,9 +176,9 @@ def shortened(rows: Rows, look: float) -> np.ndarray:
     return over_items(rows, look, lambda row, length: float(0 < length < row["num_layers"]), right=True)
 
 
-def fixed(rows: Rows, look: float) -> np.ndarray:
-    """Share of seeds with a right chain per base-wrong item, [items]."""
-    return over_items(rows, look, lambda row, length: float(length > 0), right=False)
+def fixed(rows: Rows, look: float, among: Rows | None = None) -> np.ndarray:
+    """Share of seeds with a right chain per base-wrong item, [items]; see over_items."""
+    return over_items(rows, look, lambda row, length: float(length > 0), right=False, among=among)
 
 
 def over_items(

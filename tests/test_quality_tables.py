@@ -62,3 +62,9 @@ def test_rows_without_reads_have_no_table_of_them() -> None:
 
 def test_layers_saved_are_those_of_the_model_less_those_of_the_chain() -> None:
     assert np.array_equal(quality_tables.saved([row([1, 1], [0, 12])], 2), [0, 0])
+
+
+def test_two_searches_fixes_are_compared_item_by_item() -> None:
+    mine, other = row([0, 0, 0, 1], [4, 5, 0, 9]), row([0, 0, 0, 1], [0, 5, 3, 9])
+    assert quality_tables.more_fixed([mine], [other], 2).endswith("n=3), 1 won, 1 lost")
+    assert quality_tables.more_fixed([mine], [row([0] * 3 + [1], [0] * 4)], 2).startswith("+0.67 (")
