@@ -57,9 +57,7 @@ class History:
             self._learn_edit(int(len(state.chain) > len(state.before)), list(state.block), before, margin)
 
     def _learn_edit(self, row: int, block: list[int], before: float, after: float) -> None:
-        mean = self._sum[row].sum() / max(self._count[row].sum(), 1)
-        each = (self._sum[row, block] + STRENGTH * mean) / (self._count[row, block] + STRENGTH)
-        expected = max(-CLIP, before + each.sum())
+        expected = max(-CLIP, before + self._each()[row, block].sum())
         self._squared_error += (expected - after) ** 2
         self._tries += 1
         np.add.at(self._sum[row], block, (after - before) / len(block))

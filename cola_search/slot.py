@@ -27,8 +27,10 @@ class ReplicaOnNode(Replica):
 
     def _come_up(self, make: Callable[[], Worker | Candidate]) -> Answer:
         kind, value = super()._come_up(make)
+        if kind != "up":
+            return kind, value
         gc.freeze()  # packages and the model are there for good: a search need not look through them for garbage
-        return (kind, ray.get_runtime_context().get_node_id()) if kind == "up" else (kind, value)
+        return kind, ray.get_runtime_context().get_node_id()
 
 
 ReplicaActor = ray.remote(ReplicaOnNode)

@@ -70,7 +70,8 @@ class Executor:
         """An item for token sequences; `reads[i]` are the positions of sequence i whose final states are wanted."""
         packed = pack(sequences)
         rows = sorted({packed.rows[i][p] for i, positions in enumerate(reads) for p in positions})
-        device, n = self.anatomy.device, len(packed.ids)
+        device = self.anatomy.device
+        n = len(packed.ids)
         if 3 * n > self.quota:
             raise self._too_small(f"a prompt of {n} tokens", 3 * n * self.samples_in_flight)
         positions = torch.from_numpy(packed.positions)[None].to(device)
@@ -87,9 +88,8 @@ class Executor:
     def _too_small(self, what: str, rows: int) -> UserError:
         """The refusal of what needs so many rows of the pools."""
         row_bytes = self.pool.row_bytes + (self.kv_pool.row_bytes if self.kv_pool else 0)
-        return UserError(
-            f"engine.memory is too small for {what}: give it at least {math.ceil(rows * row_bytes / 1e6)}MB."
-        )
+        enough = math.ceil(rows * row_bytes / 1e6)
+        return UserError(f"engine.memory is too small for {what}: give it at least {enough}MB.")
 
     def close(self, item: Item) -> None:
         """Gives the item's memory back."""
@@ -147,7 +147,8 @@ class Executor:
         parts: list[dict[int, list]] = []
         free: list[int] = []
         for slot, (item, chains) in enumerate(work):
-            self._refuse_too_long(item, longest := max(map(len, chains), default=0), roots)
+            longest = max(map(len, chains), default=0)
+            self._refuse_too_long(item, longest, roots)
             rows = self._rows_of_a_chain(item, longest, new_tokens)
             size = max(1, (self.quota - item.num_rows) // rows)
             enough = item.num_rows + rows <= self.quota
@@ -227,7 +228,7 @@ class Executor:
             if node.rows is not None and not self.kv:  # with keys and values every prefix of the path is needed
                 break
             parent = node.origin
-            node.used = parent.used = item.prefixes.wave
+            parent.used = item.prefixes.wave
             if node.rows is None and node not in parent.todo:
                 parent.todo.append(node)
                 if parent.rows is not None:

@@ -1,6 +1,7 @@
 """Log-probabilities of wanted tokens from final hidden rows, without a float copy of all logits."""
 
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -31,12 +32,9 @@ class Readout:
         size = self._rows_at_once(rows)
         order = torch.argsort(at, stable=True)
         at, tokens = at[order], tokens[order]
-        bounds = torch.searchsorted(at, torch.arange(0, len(rows) + size, size, device=at.device)).tolist()
-        for k, (first, last) in enumerate(itertools.pairwise(bounds)):
-            if first == last:
-                continue
-            logits = self.anatomy.logits(rows[k * size : (k + 1) * size])
-            value, lead = self._of_tokens(logits, at[first:last] - k * size, tokens[first:last])
+        for start, some in pieces(at, len(rows), size):
+            logits = self.anatomy.logits(rows[start : start + size])
+            value, lead = self._of_tokens(logits, at[some] - start, tokens[some])
             values.append(value)
             leads.append(lead)
         back = torch.argsort(order)
@@ -59,13 +57,23 @@ class Readout:
             self._logp = torch.empty_like(self._logits)
         assert self._logp is not None
         values, leads = torch.empty(2, len(at))
-        bounds = torch.searchsorted(at, torch.arange(0, len(logits) + size, size)).tolist()
-        for k, (first, last) in enumerate(itertools.pairwise(bounds)):
-            part = logits[k * size : (k + 1) * size]
+        for start, some in pieces(at, len(logits), size):
+            part = logits[start : start + size]
             block, logp = self._logits[: len(part)], self._logp[: len(part)]
             block.copy_(part)
             torch.log_softmax(block, -1, out=logp)
-            here = at[first:last] - k * size
-            values[first:last] = logp[here, tokens[first:last]]
-            leads[first:last] = values[first:last] - logp.amax(-1)[here]
+            here = at[some] - start
+            values[some] = logp[here, tokens[some]]
+            leads[some] = values[some] - logp.amax(-1)[here]
         return values, leads
+
+
+def pieces(at: Tensor, num_rows: int, size: int) -> Iterator[tuple[int, slice]]:
+    """Where each piece of `size` rows begins, and which of the tokens, whose rows are `at` `[P]`, in order, come after its rows.
+
+    Pieces that no token comes after are left out.
+    """
+    bounds = torch.searchsorted(at, torch.arange(0, num_rows + size, size, device=at.device)).tolist()
+    for k, (first, last) in enumerate(itertools.pairwise(bounds)):
+        if first < last:
+            yield k * size, slice(first, last)
