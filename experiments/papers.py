@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from cells import Cell, arguments, model_of, run_cells, scorer_of
+from cells import Cell, arguments, model_of, read_rows, run_cells, scorer_of
 from papers_page import page
 from search_quality import base_verdict, searched
 
@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--math-items", type=int, default=30, help="of each level of MATH")
     parser.add_argument("--in-flight", type=int, default=16)
     args = parser.parse_args()
-    rows = run_cells(cells(args), work, args)
+    run_cells(cells(args), work, args)
+    rows = read_rows(args.out)  # those of commands with other numbers of items too
     args.out.with_suffix(".md").write_text(page(rows, args.out.with_name("voids.json")))
 
 

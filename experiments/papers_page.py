@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,9 +47,18 @@ percent of the model's layers. The papers' rows have 500 items each and larger m
 
 def page(rows: list[Row], voids: Path) -> str:
     """The whole page in markdown."""
-    rows = [row for row in rows if "base" in row]
+    rows = largest(row for row in rows if "base" in row)
     parts = [HEAD, *table_1(rows), "", FINDINGS, *findings(rows), "", *void_part(voids)]
     return "\n".join(parts) + "\n"
+
+
+def largest(rows: Iterable[Row]) -> list[Row]:
+    """One row a model, task and arm: that with most items."""
+    best: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        key = row["model"], row["task"], row["arm"]
+        best[key] = max(best.get(key, row), row, key=lambda each: each["n"])
+    return list(best.values())
 
 
 def table_1(rows: list[Row]) -> Iterable[str]:
@@ -101,18 +111,41 @@ answer would have got.
 
 
 def findings(rows: list[Row]) -> Iterable[str]:
-    """One line a model and task: both findings with their controls, of the search over both kinds of edit."""
-    for row in sorted((row for row in rows if row["arm"] == "both"), key=lambda row: row["model"]):
-        layers = row["num_layers"]
-        right = [i for i, base in enumerate(row["base"]) if base]
-        wrong = [int(i) for i in row["decoy"] if row["base"][int(i)] == 0]
-        shorter, luck_shorter = (counts([0 < row[kind][i] < layers for i in right]) for kind in ("shortest", "random"))
-        fixed, luck_fixed = ([row[kind][i] > 0 for i in wrong] for kind in ("shortest", "random"))
-        decoys = [row["decoy"][str(i)] > 0 for i in wrong]
-        yield (
-            f"| {row['model']} | {row['task']} | {shorter} | {luck_shorter} | {counts(fixed)} | {counts(luck_fixed)} "
-            f"| {counts(decoys)} | {against(decoys, fixed)} |"
-        )
+    """One line a model and task: both findings with their controls, of the search over both kinds of edit; then one a model
+    over all its items."""
+    joint = sorted((row for row in rows if row["arm"] == "both"), key=lambda row: row["model"])
+    for model, group in groupby(joint, key=lambda row: row["model"]):
+        found = {row["task"]: hits_of(row) for row in group}
+        for task, hits in found.items():
+            yield finding(model, task, hits)
+        if len(found) > 1:
+            pooled = (sum(parts, []) for parts in zip(*found.values(), strict=True))
+            yield finding(model, f"all {len(found)}", Hits(*pooled))
+
+
+class Hits(NamedTuple):
+    """Per item of one kind whether something was reached: of those that the base has right a shorter chain, by the search and
+    by random chains; of those that it has wrong and that have a decoy a fix, by both, and the decoy."""
+
+    shorter: list[bool]
+    luck_shorter: list[bool]
+    fixed: list[bool]
+    luck_fixed: list[bool]
+    decoys: list[bool]
+
+
+def hits_of(row: Row) -> Hits:
+    """The hits of one cell."""
+    right = [i for i, base in enumerate(row["base"]) if base]
+    wrong = [int(i) for i in row["decoy"] if row["base"][int(i)] == 0]
+    shorter, luck_shorter = ([0 < row[kind][i] < row["num_layers"] for i in right] for kind in ("shortest", "random"))
+    fixed, luck_fixed = ([row[kind][i] > 0 for i in wrong] for kind in ("shortest", "random"))
+    return Hits(shorter, luck_shorter, fixed, luck_fixed, [row["decoy"][str(i)] > 0 for i in wrong])
+
+
+def finding(model: str, task: str, hits: Hits) -> str:
+    """A line of the table of findings."""
+    return f"| {model} | {task} | {' | '.join(map(counts, hits))} | {against(hits.decoys, hits.fixed)} |"
 
 
 def against(decoys: list[bool], fixed: list[bool]) -> str:

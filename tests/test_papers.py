@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from papers_page import findings, percent
+from papers_page import findings, largest, percent
 
 
 def told(**more: Any) -> list[str]:
@@ -36,3 +36,18 @@ def test_an_item_that_the_base_failed_on_is_neither_right_nor_wrong() -> None:
 
 def test_without_a_decoy_there_is_nothing_to_compare() -> None:
     assert told(base=[1], shortest=[3], random=[0], decoy={})[4:] == ["-", "-", "-", "-", "-"]
+
+
+def test_the_last_line_of_a_model_is_over_all_its_items() -> None:
+    """Two tasks of ten items, each with five fixes more than decoys: alone they may be luck, together they are not."""
+    row = {"model": "m", "arm": "both", "num_layers": 10, "base": [0] * 10, "shortest": [5] * 5 + [0] * 5}
+    row |= {"random": [0] * 10, "decoy": {str(i): 0 for i in range(10)}}
+    lines = [line.split(" | ") for line in findings([row | {"task": "a"}, row | {"task": "b"}, row | {"task": "c"}])]
+    assert [line[1] for line in lines] == ["a", "b", "c", "all 3"]
+    assert [line[4] for line in lines] == ["5/10", "5/10", "5/10", "15/30"]
+    assert lines[-1][7].startswith("+0.50 (+0.3")
+
+
+def test_of_one_cell_measured_twice_the_row_with_more_items_is_shown() -> None:
+    few, many = ({"model": "m", "task": "t", "arm": "both", "n": n} for n in (6, 60))
+    assert largest([many, few]) == largest([few, many]) == [many]
