@@ -34,6 +34,7 @@ from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
 log = logging.getLogger(__name__)
+FINAL_BATCHES = 16  # what a part's chains leave for the head, outside of the kept states, is so many layer batches at most
 
 
 class Executor:
@@ -150,7 +151,8 @@ class Executor:
             longest = max(map(len, chains), default=0)
             self._refuse_too_long(item, longest, roots)
             rows = self._rows_of_a_chain(item, longest, new_tokens)
-            size = max(1, (self.quota - item.num_rows) // rows)
+            final = FINAL_BATCHES * self.max_batch_tokens // shares
+            size = max(1, min((self.quota - item.num_rows) // rows, final // max(1, len(item.reads))))
             enough = item.num_rows + rows <= self.quota
             taken = 1 if enough else min(shares, math.ceil((roots + rows) / self.quota))
             k = 0

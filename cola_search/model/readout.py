@@ -28,17 +28,15 @@ class Readout:
 
         The lead is the token's logit less the largest one: 0 for the greedy token, else below 0.
         """
-        values, leads = [], []
         size = self._rows_at_once(rows)
         order = torch.argsort(at, stable=True)
         at, tokens = at[order], tokens[order]
+        # had before the logits: a little that stays in the place of large blocks that went makes the heap grow
+        values, leads = torch.empty(2, len(at), device=rows.device)
         for start, some in pieces(at, len(rows), size):
             logits = self.anatomy.logits(rows[start : start + size])
-            value, lead = self._of_tokens(logits, at[some] - start, tokens[some])
-            values.append(value)
-            leads.append(lead)
-        back = torch.argsort(order)
-        return torch.cat(values)[back], torch.cat(leads)[back]
+            values[order[some]], leads[order[some]] = self._of_tokens(logits, at[some] - start, tokens[some])
+        return values, leads
 
     def _rows_at_once(self, rows: Tensor) -> int:
         """Rows of one head product. On a CPU their logits are to come from the heap: fresh pages each time take a tenth."""
