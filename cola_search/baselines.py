@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.lessons import NO_LESSONS, Lessons
 from cola_search.moves import State, edit_kinds, edit_weights, edited
 from cola_search.outcome import Ledger, Outcome, Score
 from cola_search.priors import KEEP, check_table
@@ -45,13 +46,13 @@ def make_search(
     num_layers: int,
     prior: np.ndarray,
     rng: np.random.Generator,
-    menu: Sequence[Chain] = (),
+    lessons: Lessons = NO_LESSONS,
 ) -> Searcher:
-    """The search of one sample that settings.algorithm names. The menu is for mcts; baselines do without."""
+    """The search of one sample that settings.algorithm names. The lessons are for mcts; baselines do without."""
     table = check_table(prior, num_layers)
     match settings.algorithm:
         case "mcts":
-            return Search(num_layers, settings, table, rng, menu)
+            return Search(num_layers, settings, table, rng, lessons)
         case "random":
             return Baseline(num_layers, settings, table, rng, RandomChains(num_layers, settings, table, rng))
         case "drllm_released":

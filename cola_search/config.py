@@ -43,7 +43,8 @@ class PriorSettings:
     floor: voids: share of the skips that stays uniform, so that no layer is ruled out.
     records: learnt: the record file to learn from, of the same model on other samples.
     strength: learnt: how many chains the uniform prior counts as.
-    menu: learnt: how many of the chains that solved most earlier samples are tried first.
+    menu: learnt: how many of the chains that were worth most to earlier samples, of those that the base has right or of those
+        that it has wrong, are tried first.
     """
 
     kind: Literal["uniform", "voids", "learnt"] = "uniform"
@@ -52,7 +53,7 @@ class PriorSettings:
     floor: float = 0.1
     records: str | None = None
     strength: float = 20.0
-    menu: int = 0
+    menu: int = 10
 
     def __post_init__(self) -> None:
         if not 0 < self.strength < float("inf"):

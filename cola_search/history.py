@@ -11,6 +11,7 @@ from cola_search.outcome import Score
 
 CLIP = 10.0  # nats; a margin beyond this says no more than that a chain is right, or wrong
 STRENGTH = 1.0  # the mean over all layers counts as so many edits of each layer
+LEARNT_STRENGTH = 3.0  # and what earlier samples taught of each layer as so many
 ERROR = 3.0  # nats; how far off an expected margin is before anything is known, which counts
 ERROR_STRENGTH = 4.0  # as so many edits
 LEAST = 1e-100  # what a move weighs at least: one without weight is no move, and its node could count as exhausted
@@ -26,9 +27,12 @@ class History:
     Intelligence 175(11), 2011). Differs from both: margins in the place of counts, and layers in the place of moves.
 
     power: of the chance of a right answer in the weight of a move; 0: every move weighs 1, and nothing is learnt.
+    changes: [2, L] what skips, and repeats, of each layer did in earlier samples beyond those of other layers (lessons.py).
     """
 
-    def __init__(self, num_layers: int, kinds: Sequence[Edit], power: float) -> None:
+    def __init__(self, num_layers: int, kinds: Sequence[Edit], power: float, changes: np.ndarray | None = None) -> None:
+        self._before = np.zeros((2, num_layers)) if changes is None else changes
+        self._strength = STRENGTH if changes is None else LEARNT_STRENGTH
         self._sizes = np.array([kind.size for kind in kinds])
         self._row = np.array([int(kind.runs > 0) for kind in kinds])
         self._saved = np.array([max(1, -kind.delta) for kind in kinds])
@@ -93,6 +97,7 @@ class History:
 
     def _each(self) -> np.ndarray:
         """The change of the margin to expect of a skip, and of a repeat, of each layer, [2, L]."""
-        mean = self._sum.sum(axis=1, keepdims=True) / np.maximum(self._count.sum(axis=1, keepdims=True), 1)
-        each: np.ndarray = (self._sum + STRENGTH * mean) / (self._count + STRENGTH)
+        beyond = self._sum - self._count * self._before
+        mean = beyond.sum(axis=1, keepdims=True) / np.maximum(self._count.sum(axis=1, keepdims=True), 1) + self._before
+        each: np.ndarray = (self._sum + self._strength * mean) / (self._count + self._strength)
         return each

@@ -122,7 +122,7 @@ class Worker:
 
     def _start(self, sample: Sample, prior: Prior, settings: Any, use: int) -> Searcher:
         rng = generator(self.settings.seed, sample.id.removesuffix("/decoy"), use)
-        search = make_search(settings, self.model.num_layers, prior.table, rng, self.priors.menu)
+        search = make_search(settings, self.model.num_layers, prior.table, rng, self.priors.lessons)
         if prior.base is not None:  # the identity chain, which every search asks for first, is scored already
             search.tell(search.ask(), prior.base.scores, prior.base.layer_executions + prior.layer_executions)
         return search

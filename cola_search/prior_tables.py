@@ -1,6 +1,5 @@
 """The prior of a run, per sample: uniform, from voids, or learnt from an earlier run."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.config import PriorSettings, Settings
 from cola_search.errors import UserError
+from cola_search.lessons import NO_LESSONS, Searched, learn
 from cola_search.records import Record, VoidPrior, read_records
 from cola_search.wheels import sha256_of
 
@@ -37,11 +37,11 @@ class Prior:
 
 
 class PriorTables:
-    """The priors by sample, and the menu of chains that every search tries first."""
+    """The priors by sample, and the lessons that every search begins with."""
 
     def __init__(self, settings: Settings, model: Any) -> None:
         self.settings, self.model = settings, model
-        self.menu: list[Chain] = []
+        self.lessons = NO_LESSONS
         shape = {"hazard": settings.search.hazard, "skip_share": settings.search.skip_share}
         self._shape = shape
         self._fixed = priors.uniform(model.num_layers, **shape)
@@ -109,15 +109,15 @@ class PriorTables:
     def _learn(self) -> None:
         settings = self.settings.prior
         best: list[Chain] = []
-        solved: dict[Chain, set[str]] = defaultdict(set)
-        for record in of_this_model(_records(settings), self.model.num_layers, f"prior.records={settings.records}"):
-            if record.best:
-                best.append(Chain.parse(record.best.chain))
-            for chain, correct, _, _ in record.chains:
-                if correct:
-                    solved[Chain.parse(chain)].add(record.sample)
+
+        def searches() -> Iterator[Searched]:
+            named = f"prior.records={settings.records}"
+            for record in of_this_model(_records(settings), self.model.num_layers, named):
+                best.extend([Chain.parse(record.best.chain)] if record.best else [])
+                yield Searched.of_record(record)
+
+        self.lessons = learn(searches(), self.model.num_layers, settings.menu)
         self._fixed = priors.learn_table(best, self.model.num_layers, strength=settings.strength, **self._shape)
-        self.menu = priors.greedy_menu(solved, settings.menu)
 
 
 def check_apart(settings: PriorSettings, reported: Iterable[tuple[str, str]]) -> None:

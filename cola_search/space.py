@@ -50,9 +50,16 @@ class PartialSpace:
     then spreads its edits evenly at any budget (tested); with temperature 0 it takes early layers first within that.
     """
 
-    def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        num_layers: int,
+        table: np.ndarray,
+        settings: SearchSettings,
+        rng: np.random.Generator,
+        changes: np.ndarray | None = None,
+    ) -> None:
         self.kinds = edit_kinds(settings)
-        self.history = History(num_layers, self.kinds, settings.history)
+        self.history = History(num_layers, self.kinds, settings.history, changes)
         self._num_layers = num_layers
         self._settings = settings
         self._rng = rng
@@ -133,9 +140,16 @@ class EditsSpace:
     skip took out (RE-PoLar, arxiv.org/abs/2609.31360, code). Chains that several orders of edits lead to are one state.
     """
 
-    def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        num_layers: int,
+        table: np.ndarray,
+        settings: SearchSettings,
+        rng: np.random.Generator,
+        changes: np.ndarray | None = None,
+    ) -> None:
         self.kinds = edit_kinds(settings)
-        self.history = History(num_layers, self.kinds, settings.history)
+        self.history = History(num_layers, self.kinds, settings.history, changes)
         self._num_layers = num_layers
         self._settings = settings
         self._rng = rng
@@ -216,12 +230,21 @@ def renewed(space: Space, state: State, moves: Moves, tried: int) -> Moves:
     return moves.reordered(space.moves(state), tried)
 
 
-def make_space(num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> Space:
-    """The space that the settings name. Raises UserError if the caps leave no room for the identity chain."""
+def make_space(
+    num_layers: int,
+    table: np.ndarray,
+    settings: SearchSettings,
+    rng: np.random.Generator,
+    changes: np.ndarray | None = None,
+) -> Space:
+    """The space that the settings name; `changes` is what its history begins with.
+
+    Raises UserError if the caps leave no room for the identity chain.
+    """
     if settings.min_length > num_layers:
         raise UserError(f"search.min_length={settings.min_length} is above the {num_layers} layers of the model.")
     match settings.space:
         case "partial":
-            return PartialSpace(num_layers, table, settings, rng)
+            return PartialSpace(num_layers, table, settings, rng, changes)
         case _:
-            return EditsSpace(num_layers, table, settings, rng)
+            return EditsSpace(num_layers, table, settings, rng, changes)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.lessons import NO_LESSONS, Lessons
 from cola_search.moves import Moves
 from cola_search.outcome import Ledger, Milestone, Outcome, Score
 from cola_search.priors import check_table
@@ -38,7 +39,7 @@ class Rules(NamedTuple):
 class Search:
     """A Monte Carlo tree search for the chains of one sample. Ask for chains, score them, tell; until ask returns none.
 
-    The identity chain is asked first and alone, then the menu, then the tree in waves, which grow with what is known.
+    The identity chain is asked first and alone, then the menu for its verdict, then the tree in waves that grow with what is known.
     Everything follows from the arguments and the scores told: the same generator gives the same search, and one with a
     smaller budget of simulations is the beginning of one with a larger one, up to the size of its last wave.
     """
@@ -49,19 +50,23 @@ class Search:
         settings: SearchSettings,
         prior: np.ndarray,
         rng: np.random.Generator,
-        menu: Sequence[Chain] = (),
+        lessons: Lessons = NO_LESSONS,
     ) -> None:
         self._settings = settings
-        self._space = make_space(num_layers, check_table(prior, num_layers), settings, rng)
+        self._space = make_space(num_layers, check_table(prior, num_layers), settings, rng, lessons.changes)
         self._tree = Tree.allocate(self._space.root(), rng)
         self._nodes = {self._space.key(self._tree.states[Tree.ROOT]): Tree.ROOT}
         self._ledger = Ledger(num_layers)
         self._rules = Rules(settings, num_layers, rng, lambda: self._ledger.simulations)
         self._reward = reward_rule(settings.reward)
         self._longest = settings.longest(num_layers)
-        self._menu = deque(legal_menu(menu, num_layers, settings))
-        self._menu_prior = 1 / max(1, len(self._menu))
-        self._floor = min([self._space.floor, *map(len, self._menu)])  # a menu's chains keep to no number of edits
+        self._menus = {
+            right: legal_menu(menu, num_layers, settings)
+            for right, menu in ((True, lessons.right), (False, lessons.wrong))
+        }
+        self._menu: deque[Chain] = deque()
+        self._menu_prior = 1.0
+        self._floor = self._space.floor
         self._waiting: dict[Chain, list[Path]] = {}
 
     @property
@@ -91,6 +96,11 @@ class Search:
             self._launch(path)
         return list(self._waiting)
 
+    def _open_menu(self, menu: list[Chain]) -> None:
+        self._menu = deque(menu)
+        self._menu_prior = 1 / max(1, len(menu))
+        self._floor = min([self._floor, *map(len, menu)])  # a menu's chains keep to no number of edits
+
     def _plant(self, chain: Chain) -> None:
         """Makes a chain of the menu a child of the root, from which the tree can grow, and sends a simulation to it."""
         state = self._space.planted(chain)
@@ -118,6 +128,8 @@ class Search:
             raise ValueError(
                 "tell() takes exactly the chains of the last ask(), in the same order, with one score each"
             )
+        if not self._ledger.scores:
+            self._open_menu(self._menus[scores[0].right])
         self._ledger.record(chains, scores, layer_executions)
         waiting, self._waiting = self._waiting, {}
         for (chain, paths), score in zip(waiting.items(), scores, strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 
 from cells import Cell, arguments, model_of, read_rows, run_cells, scorer_of
 from papers_page import page
-from search_quality import base_verdict, searched
+from search_quality import base_verdict, searched, untaught
 
 from cola_search.config import compose_settings
 from cola_search.errors import UserError
@@ -60,13 +60,14 @@ def work(cell: Cell) -> dict[str, Any]:
     except UserError as error:  # such as a chat protocol for a model without a chat template
         return {"refused": str(error)}
     settings = of_arm(cell["arm"])
+    begin = untaught(settings, model.num_layers)
     samples = list(task)
-    found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
+    found = searched(scorer, samples, settings, cell, begin, SEARCH)
     bases = [base_verdict(outcome) for outcome in found]
     wrong = [i for i, base in enumerate(bases) if base == 0]
     decoys = {i: decoy for i in wrong if (decoy := decoy_of(samples[i], found[i], 0))}
-    chased = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
-    drawn = searched(scorer, samples, replace(settings, algorithm="random"), cell, model.num_layers, RANDOM)
+    chased = searched(scorer, list(decoys.values()), settings, cell, begin, DECOY)
+    drawn = searched(scorer, samples, replace(settings, algorithm="random"), cell, begin, RANDOM)
     return {
         "num_layers": model.num_layers,
         "n": len(samples),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +119,7 @@ def findings(rows: list[Row]) -> Iterable[str]:
         for task, hits in found.items():
             yield finding(model, task, hits)
         if len(found) > 1:
-            pooled = (sum(parts, []) for parts in zip(*found.values(), strict=True))
+            pooled = (list(chain.from_iterable(parts)) for parts in zip(*found.values(), strict=True))
             yield finding(model, f"all {len(found)}", Hits(*pooled))
 
 

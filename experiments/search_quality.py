@@ -3,7 +3,9 @@
 A cell is one search of all items of one task with one seed. The budget is that of so many runs of the whole model
 (--chains) for each item; each search is stopped there and looked at on the way. Verdicts while searching are the engine's.
 With seed 0 the search is also sent after a wrong answer (the decoy) where the base is wrong, and the shortest right chain of
-each item is verified by stock transformers. `python experiments/quality_tables.py` makes the tables and curves of the rows.
+each item is verified by stock transformers. A name that ends in `+learnt` is that search with what the same search, seed and
+budget taught on as many items behind those of the cell (prior=learnt). `python experiments/quality_tables.py` makes the tables
+and curves of the rows.
 
     python experiments/search_quality.py --models smollm2 qwen25_coder_05b --tasks arc_easy arc_challenge \
         commonsense_qa_cloze piqa arithmetic_short math_level_1 --items 100 --seeds 3 --processes 12 --threads 1
@@ -14,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from cells import Cell, arguments, model_of, run_cells, scorer_of
@@ -23,9 +25,10 @@ from cola_search import ModelScorer
 from cola_search.baselines import make_search
 from cola_search.config import compose_settings
 from cola_search.job import DECOY, SEARCH, decoy_of, generator, run_searches
+from cola_search.lessons import NO_LESSONS, Lessons, Searched, learn
 from cola_search.objective.head_cost import head_cost
 from cola_search.outcome import Outcome
-from cola_search.priors import uniform
+from cola_search.priors import learn_table, uniform
 from cola_search.scoring import verify
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
@@ -34,6 +37,7 @@ OURS = ("partial", "edits")
 SEARCHES = (
     *OURS, "hill_climbing", "hill_climbing_cheap", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar",
 )  # fmt: skip
+LEARNT = "+learnt"
 LOOKS = (1.5, 2, 3, 5, 10, 20, 50, 100, 200)  # runs of the whole model after which a search is looked at
 
 
@@ -65,14 +69,20 @@ def cells(args: Namespace) -> list[Cell]:
 def work(cell: Cell) -> dict[str, Any]:
     """What the search reached on each item, at each share of the budget; for its decoy as well."""
     model = model_of(cell["model"])
-    task, scorer = scorer_of(cell["model"], cell["task"], cell["first"] + cell["items"], cell["in_flight"])
-    settings = settings_of(cell["search"], cell["chains"] * model.num_layers)
-    samples = [task[i] for i in range(cell["first"], len(task))]
-    found = searched(scorer, samples, settings, cell, model.num_layers, SEARCH)
+    name, learns = cell["search"].removesuffix(LEARNT), cell["search"].endswith(LEARNT)
+    end = cell["first"] + cell["items"]
+    task, scorer = scorer_of(cell["model"], cell["task"], end + learns * cell["items"], cell["in_flight"])
+    settings = settings_of(name, cell["chains"] * model.num_layers)
+    samples = [task[i] for i in range(cell["first"], end)]
+    begin = untaught(settings, model.num_layers)
+    if learns:
+        behind = [task[i] for i in range(end, len(task))]
+        begin = taught(behind, searched(scorer, behind, settings, cell, begin, SEARCH), settings, model.num_layers)
+    found = searched(scorer, samples, settings, cell, begin, SEARCH)
     pairs = zip(samples, found, strict=True) if cell["seed"] == 0 else ()
     wrong = [(sample, outcome) for sample, outcome in pairs if base_verdict(outcome) == 0]
     decoys = {sample.id: decoy for sample, outcome in wrong if (decoy := decoy_of(sample, outcome, cell["seed"]))}
-    outcomes = searched(scorer, list(decoys.values()), settings, cell, model.num_layers, DECOY)
+    outcomes = searched(scorer, list(decoys.values()), settings, cell, begin, DECOY)
     chased = dict(zip(decoys, outcomes, strict=True))
     grid = [round(look * model.num_layers) for look in LOOKS if look <= cell["chains"]]
     reads = [head_cost(scorer.engine.stock, [sample]) for sample in samples]
@@ -111,16 +121,37 @@ def settings_of(search: str, budget: float) -> SearchSettings:
     return replace(settings, simulations=10**7, max_layer_executions=budget, stop="none", target_length=None)
 
 
+class Beginning(NamedTuple):
+    """What a search begins with: the table of its prior, and lessons."""
+
+    table: np.ndarray
+    lessons: Lessons = NO_LESSONS
+
+
+def untaught(settings: SearchSettings, num_layers: int) -> Beginning:
+    """The uniform prior, which every search of the tables has that is not called otherwise."""
+    return Beginning(uniform(num_layers, settings.hazard, settings.skip_share))
+
+
+def taught(samples: list[Sample], found: list[Outcome], settings: SearchSettings, num_layers: int) -> Beginning:
+    """What prior=learnt makes of these searches."""
+    prior = compose_settings(["prior=learnt", "prior.records=these"]).prior
+    best = [outcome.candidates[0][0] for outcome in found if outcome.candidates]
+    table = learn_table(best, num_layers, settings.hazard, settings.skip_share, prior.strength)
+    told = [Searched.of_outcome(sample.id, outcome) for sample, outcome in zip(samples, found, strict=True)]
+    return Beginning(table, learn(told, num_layers, prior.menu))
+
+
 def searched(
-    scorer: ModelScorer, samples: list[Sample], settings: SearchSettings, cell: Cell, num_layers: int, use: int
+    scorer: ModelScorer, samples: list[Sample], settings: SearchSettings, cell: Cell, begin: Beginning, use: int
 ) -> list[Outcome]:
     """The outcome of each sample's search, many of them side by side."""
     outcomes = []
-    table = uniform(num_layers, settings.hazard, settings.skip_share)
+    num_layers = scorer.engine.model.num_layers
     for start in range(0, len(samples), cell["in_flight"]):
         part = samples[start : start + cell["in_flight"]]
         rngs = [generator(cell["seed"], sample.id.removesuffix("/decoy"), use) for sample in part]
-        searches = [make_search(settings, num_layers, table, rng) for rng in rngs]
+        searches = [make_search(settings, num_layers, begin.table, rng, begin.lessons) for rng in rngs]
         run_searches(scorer, list(zip(part, searches, strict=True)))
         outcomes += [search.outcome() for search in searches]
         for sample in part:

@@ -8,6 +8,7 @@ import numpy as np
 from cola_search import priors
 from cola_search.baselines import Searcher, make_search
 from cola_search.chain import Chain
+from cola_search.lessons import Lessons
 from cola_search.outcome import Outcome, Score
 from cola_search.settings import SearchSettings
 
@@ -47,7 +48,7 @@ def searcher(
     """A search with these settings and the uniform prior."""
     made = SearchSettings(**settings)  # type: ignore[arg-type]
     prior = priors.uniform(num_layers, made.hazard, made.skip_share) if table is None else table
-    return make_search(made, num_layers, prior, np.random.default_rng(seed), menu)
+    return make_search(made, num_layers, prior, np.random.default_rng(seed), Lessons(menu, menu))
 
 
 def drive(search: Searcher, judge: Judge) -> Outcome:

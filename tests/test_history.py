@@ -148,3 +148,18 @@ def test_a_search_that_remembers_what_edits_did_finds_shorter_chains(settings: d
         return sum(LAYERS - len(outcome.candidates[0][0]) for outcome in found)
 
     assert saved(1.0) > 1.05 * saved(0.0)
+
+
+def test_what_earlier_samples_taught_of_a_layer_holds_until_this_one_says_otherwise() -> None:
+    changes = np.zeros((2, L))
+    changes[0, 3] = -4.0
+    made = History(L, KINDS, 1.0, changes)
+    made.learn(State(BASE), scored(1.0))
+    before = weights(made)[:, 0]
+    assert before[3] < before[0] and before[0] == pytest.approx(before[5])
+    for _ in range(20):
+        made.learn(step(BASE, 3, 1, 0), scored(2.0))
+    assert made._each()[0, 3] > 0
+    assert made._each()[0, 0] == pytest.approx(
+        (4 + 1) / 1, abs=0.3
+    )  # the mean of what is beyond the expected, here for all

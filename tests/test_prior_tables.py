@@ -14,7 +14,7 @@ from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import NormRecorder, find_voids, judge_norms
 from cola_search.prior_tables import PriorTables, check_apart
-from cola_search.records import Evaluated, FoundChain, Record
+from cola_search.records import Evaluated, FoundChain, Record, TreeRow
 from cola_search.scoring import ModelScorer
 from cola_search.tasks.load import load_task
 from cola_search.tasks.task import Task
@@ -123,8 +123,13 @@ def test_records_that_are_not_there_are_refused_where_the_items_are_compared(tmp
 def test_a_prior_is_learnt_from_the_records_without_those_that_failed(tiny_model, settings, tmp_path):
     path = tmp_path / "records.jsonl"
     shorter = FoundChain(chain="0-4", length=5, correct=True, margin=0.5, verified=True)
-    good = record(num_layers=6, best=None, chains=[Evaluated("0-4", 1, 0.5, 5.0)], front=[])
+    chains = [Evaluated("0-5", 0, -0.5, 6.0), Evaluated("0-4", 1, 0.5, 5.0)]
+    good = record(
+        num_layers=6, best=None, chains=chains, tree=[TreeRow(-1, 0, 2, 0.5), TreeRow(0, 1, 1, 0.5)], front=[]
+    )
     lost = Record.failed("lost", "given up", task="arc_easy", model="smollm2", num_layers=0, seed=0)
     learnt = replace(settings, prior=replace(settings.prior, kind="learnt", records=str(path), menu=1))
     path.write_text(lost.to_line() + "\n" + replace(good, best=shorter).to_line() + "\n")
-    assert PriorTables(learnt, tiny_model).menu == [Chain.parse("0-4")]
+    lessons = PriorTables(learnt, tiny_model).lessons
+    assert (lessons.right, lessons.wrong) == ([], [Chain.parse("0-4")])
+    assert lessons.changes is not None and lessons.changes.shape == (2, 6)

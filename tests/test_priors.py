@@ -71,3 +71,11 @@ def test_the_menu_takes_first_what_solves_most_of_what_is_left() -> None:
 
 def test_the_menu_is_cut_at_its_size_and_prefers_shorter_chains() -> None:
     assert greedy_menu({Chain([0, 1, 2]): {"a"}, Chain([0, 2]): {"b"}}, size=1) == [Chain([0, 2])]
+
+
+def test_a_menu_goes_by_what_a_chain_is_worth_to_the_samples_that_it_solves() -> None:
+    """The short chain is worth more to "a" than the long one, which alone solves "b"; what adds nothing is left out."""
+    long, short, no_more = Chain([0, 1, 2, 3]), Chain([0]), Chain([1, 2])
+    solved = {long: {"a", "b"}, short: {"a"}, no_more: {"a"}}
+    worth = {long: 0.5, short: 0.9, no_more: 0.7}
+    assert greedy_menu(solved, 5, worth.__getitem__) == [long, short]

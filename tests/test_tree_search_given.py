@@ -7,6 +7,7 @@ from search_fakes import CONF, always_wrong, drive, find, needs, searcher
 
 from cola_search import priors
 from cola_search.chain import Chain
+from cola_search.lessons import Lessons
 from cola_search.outcome import Score
 from cola_search.settings import SearchSettings
 from cola_search.tree import Tree
@@ -20,6 +21,14 @@ def test_the_menu_is_asked_right_after_the_identity_chain() -> None:
     search.tell(identity, [always_wrong(chain) for chain in identity])
     assert search.ask()[:2] == menu
     assert search._tree.prior[Tree.ROOT, :2].tolist() == [0.5, 0.5]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_menu_is_that_for_the_verdict_of_the_base(right: bool) -> None:
+    lessons = Lessons(right=[Chain([0, 1])], wrong=[Chain([2, 3])])
+    search = Search(12, SearchSettings(wave=1), priors.uniform(12), np.random.default_rng(0), lessons)
+    search.tell(search.ask(), [Score(right, 0.0)])
+    assert search.ask() == (lessons.right if right else lessons.wrong)
 
 
 def test_menu_chains_outside_the_caps_or_the_model_are_left_out() -> None:

@@ -34,7 +34,9 @@ from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
 log = logging.getLogger(__name__)
-FINAL_BATCHES = 16  # what a part's chains leave for the head, outside of the kept states, is so many layer batches at most
+FINAL_BATCHES = (
+    16  # what a part's chains leave for the head, outside of the kept states, is so many layer batches at most
+)
 
 
 class Executor:

@@ -124,8 +124,9 @@ def searcher(lab: Lab, method: Literal["tree", "random"]) -> Searcher:
     settings = replace(search_settings(lab.settings), max_layer_executions=None)
     layers, task = lab.model.num_layers, lab.settings.task.name
     if method == "tree":
-        menu = PriorTables(lab.settings, lab.model).menu
-        return make_search(settings, layers, tree_prior(lab), generator(lab.settings.seed, task, TREE), menu)
+        # margins of single samples, which the changes are in, are another scale than a whole task's
+        lessons = replace(PriorTables(lab.settings, lab.model).lessons, changes=None)
+        return make_search(settings, layers, tree_prior(lab), generator(lab.settings.seed, task, TREE), lessons)
     table = priors.uniform(layers, settings.hazard, settings.skip_share)
     rng = generator(lab.settings.seed, task, RANDOM)
     return make_search(replace(settings, algorithm="random"), layers, table, rng)

@@ -1,0 +1,118 @@
+"""What the searches of earlier samples teach that of the next one: which chains to try first, and what an edit does."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from cola_search.chain import Chain
+from cola_search.history import CLIP
+from cola_search.outcome import Outcome
+from cola_search.priors import greedy_menu
+from cola_search.records import Record
+from cola_search.rewards import RIGHT
+
+LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
+SHRINKAGE = 5.0  # no difference from the other layers counts as so many edits of each layer
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """What was learnt from earlier samples, besides the table of a prior.
+
+    right, wrong: chains to try first on a sample that the base has right, and on one that it has wrong.
+    changes: [2, L] nats that skipping, and repeating, a layer adds to the margin beyond what edits of other layers do; or None.
+    """
+
+    right: Sequence[Chain] = ()
+    wrong: Sequence[Chain] = ()
+    changes: np.ndarray | None = None
+
+
+NO_LESSONS = Lessons()
+
+
+class Searched(NamedTuple):
+    """One searched sample, as far as there is something to learn from it.
+
+    chains: (chain, right, margin) in the order in which they were scored, the identity chain first; margin is nan where
+    there is none. tree: (row of the parent, index into chains) of each node, -1 for none; empty where there was no tree.
+    """
+
+    sample: str
+    chains: Sequence[tuple[Chain, bool, float]]
+    tree: Sequence[tuple[int, int]]
+
+    @classmethod
+    def of_record(cls, record: Record) -> Self:
+        """What a record keeps."""
+        chains = [
+            (Chain.parse(row.chain), row.correct == 1, math.nan if row.margin is None else row.margin)
+            for row in record.chains
+        ]
+        return cls(record.sample, chains, [(row.parent, row.chain) for row in record.tree])
+
+    @classmethod
+    def of_outcome(cls, sample: str, outcome: Outcome) -> Self:
+        """What a search found just now."""
+        chains = [(chain, score.right, score.margin) for chain, score, _ in outcome.chains]
+        return cls(sample, chains, [row[:2] for row in outcome.tree])
+
+
+def learn(searches: Iterable[Searched], num_layers: int, menu: int) -> Lessons:
+    """The lessons of these searches, with at most `menu` chains for either verdict of the base."""
+    solved: dict[bool, dict[Chain, set[str]]] = {True: defaultdict(set), False: defaultdict(set)}
+    changes = Changes(num_layers)
+    for searched in searches:
+        base_right = bool(searched.chains) and searched.chains[0][1]
+        for chain, right, _ in searched.chains[1:]:
+            if right:
+                solved[base_right][chain].add(searched.sample)
+        changes.add(searched)
+
+    def worth(chain: Chain) -> float:  # as the search's own reward has it: right first, then short
+        return RIGHT + (1 - RIGHT) * max(0.0, 1 - len(chain) / num_layers)
+
+    return Lessons(greedy_menu(solved[True], menu, worth), greedy_menu(solved[False], menu, worth), changes.mean())
+
+
+class Changes:
+    """What edits of each layer did to the margin, compared with the other edits of the same sample.
+
+    Compared within a sample, for what edits do on the whole differs from one sample to the next, and a search sees that soon.
+    """
+
+    def __init__(self, num_layers: int) -> None:
+        self._num_layers = num_layers
+        self._sum = np.zeros((2, num_layers))  # of skips, of repeats
+        self._count = np.zeros((2, num_layers))
+
+    def add(self, searched: Searched) -> None:
+        """Takes in the edits of one sample: those between the chains of a node and of its parent, if of few layers."""
+        total, count = np.zeros((2, 2, self._num_layers))
+        runs = [np.array(chain.counts(self._num_layers)) for chain, _, _ in searched.chains]
+        for parent, after in searched.tree:
+            before = searched.tree[parent][1] if parent >= 0 else -1
+            if min(before, after) < 0 or math.isnan(change := _change(searched, before, after)):
+                continue
+            less = np.maximum(runs[before] - runs[after], 0), np.maximum(runs[after] - runs[before], 0)
+            touched = np.stack(less) > 0
+            if touched.sum() <= LARGEST_EDIT:
+                total[touched] += change / max(1, touched.sum())
+                count[touched] += 1
+        mean = total.sum(axis=1, keepdims=True) / np.maximum(count.sum(axis=1, keepdims=True), 1)
+        self._sum += total - count * mean
+        self._count += count
+
+    def mean(self) -> np.ndarray:
+        """[2, L], see Lessons; layers that were edited seldom are near 0."""
+        mean: np.ndarray = self._sum / (self._count + SHRINKAGE)
+        return mean
+
+
+def _change(searched: Searched, before: int, after: int) -> float:
+    margins = (min(max(searched.chains[i][2], -CLIP), CLIP) for i in (before, after))
+    return -next(margins) + next(margins)
