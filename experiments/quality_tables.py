@@ -16,7 +16,7 @@ from cola_search.report.budget_curves import Band, budget_curves
 from cola_search.report.stats import RESAMPLES
 
 Rows = list[dict[str, Any]]
-OURS = ("edits", "partial")
+OURS = ("edits", "edits+learnt", "partial")
 PUBLISHED = ("cola", "drllm", "drllm_released", "repolar")
 SHOWN = (2, 5, 10, 20, 50, 200)  # runs of the whole model at which the tables look
 

@@ -1,6 +1,7 @@
 """experiments/search_quality.py and its tables: what reads of the head cost, and which items are compared."""
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import search_quality
 
 from cola_search.chain import Chain
 from cola_search.outcome import Ledger, Outcome, Score
+from cola_search.priors import SKIP
 
 
 def found(*told: tuple[str, bool, float]) -> Outcome:
@@ -68,3 +70,12 @@ def test_two_searches_fixes_are_compared_item_by_item() -> None:
     mine, other = row([0, 0, 0, 1], [4, 5, 0, 9]), row([0, 0, 0, 1], [0, 5, 3, 9])
     assert quality_tables.more_fixed([mine], [other], 2).endswith("n=3), 1 won, 1 lost")
     assert quality_tables.more_fixed([mine], [row([0] * 3 + [1], [0] * 4)], 2).startswith("+0.67 (")
+
+
+def test_what_is_learnt_of_other_samples_is_where_a_search_begins() -> None:
+    settings = search_quality.settings_of("edits", 100.0)
+    outcomes = [found(("0-3", False, 4.0), ("0-2", True, 4.0)), found(("0-3", True, 4.0), ("0", True, 4.0))]
+    samples: Any = [SimpleNamespace(id=name) for name in "ab"]
+    begin = search_quality.taught(samples, outcomes, settings, 4)
+    assert (begin.lessons.wrong, begin.lessons.right) == ([Chain([0, 1, 2])], [Chain([0])])
+    assert begin.table[3, SKIP] > search_quality.untaught(settings, 4).table[3, SKIP]
