@@ -10,6 +10,8 @@ PURE = (
     "tree",
     "selection",
     "priors",
+    "history",
+    "lessons",
     "tree_search",
     "baselines",
     "settings",
