@@ -58,7 +58,7 @@ class Searched(NamedTuple):
     @classmethod
     def of_outcome(cls, sample: str, outcome: Outcome) -> Self:
         """What a search found just now."""
-        chains = [(chain, score.right, score.margin) for chain, score, _ in outcome.chains]
+        chains = [(chain, score.right, math.nan if score.error else score.margin) for chain, score, _ in outcome.chains]
         return cls(sample, chains, [row[:2] for row in outcome.tree])
 
 
@@ -94,12 +94,12 @@ class Changes:
         """Takes in the edits of one sample: those between the chains of a node and of its parent, if of few layers."""
         total, count = np.zeros((2, 2, self._num_layers))
         runs = [np.array(chain.counts(self._num_layers)) for chain, _, _ in searched.chains]
+        margins = [_clipped(margin) for _, _, margin in searched.chains]
         for parent, after in searched.tree:
             before = searched.tree[parent][1] if parent >= 0 else -1
-            if min(before, after) < 0 or math.isnan(change := _change(searched, before, after)):
+            if min(before, after) < 0 or math.isnan(change := margins[after] - margins[before]):
                 continue
-            less = np.maximum(runs[before] - runs[after], 0), np.maximum(runs[after] - runs[before], 0)
-            touched = np.stack(less) > 0
+            touched = np.stack([runs[before] > runs[after], runs[after] > runs[before]])
             if touched.sum() <= LARGEST_EDIT:
                 total[touched] += change / max(1, touched.sum())
                 count[touched] += 1
@@ -113,6 +113,6 @@ class Changes:
         return mean
 
 
-def _change(searched: Searched, before: int, after: int) -> float:
-    margins = (min(max(searched.chains[i][2], -CLIP), CLIP) for i in (before, after))
-    return -next(margins) + next(margins)
+def _clipped(margin: float) -> float:
+    """Within what a margin can say; nan stays."""
+    return min(max(margin, -CLIP), CLIP)

@@ -34,9 +34,7 @@ from cola_search.model.partial_layer import Capture, KvLayout, run_rows
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
 log = logging.getLogger(__name__)
-FINAL_BATCHES = (
-    16  # what a part's chains leave for the head, outside of the kept states, is so many layer batches at most
-)
+FINAL_BATCHES = 16  # of rows that a part's chains leave for the head, outside of the kept states, at most
 
 
 class Executor:
