@@ -16,6 +16,9 @@ from cola_search.records import Record
 from cola_search.rewards import RIGHT
 
 LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
+LEAST_SOLVED = (
+    2  # earlier samples that a chain of a menu solved: one alone says little of others, and ten such chains cost a lot
+)
 SHRINKAGE = 5.0  # no difference from the other layers counts as so many edits of each layer
 
 
@@ -63,7 +66,7 @@ class Searched(NamedTuple):
 
 
 def learn(searches: Iterable[Searched], num_layers: int, menu: int) -> Lessons:
-    """The lessons of these searches, with at most `menu` chains for either verdict of the base."""
+    """The lessons of these searches, with menus of at most `menu` chains, each of which solved two samples or more."""
     solved: dict[bool, dict[Chain, set[str]]] = {True: defaultdict(set), False: defaultdict(set)}
     changes = Changes(num_layers)
     for searched in searches:
@@ -76,7 +79,11 @@ def learn(searches: Iterable[Searched], num_layers: int, menu: int) -> Lessons:
     def worth(chain: Chain) -> float:  # as the search's own reward has it: right first, then short
         return RIGHT + (1 - RIGHT) * max(0.0, 1 - len(chain) / num_layers)
 
-    return Lessons(greedy_menu(solved[True], menu, worth), greedy_menu(solved[False], menu, worth), changes.mean())
+    def menu_of(solved: dict[Chain, set[str]]) -> list[Chain]:
+        often = {chain: samples for chain, samples in solved.items() if len(samples) >= LEAST_SOLVED}
+        return greedy_menu(often, menu, worth)
+
+    return Lessons(menu_of(solved[True]), menu_of(solved[False]), changes.mean())
 
 
 class Changes:

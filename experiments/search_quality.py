@@ -33,7 +33,7 @@ from cola_search.scoring import verify
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
-OURS = ("partial", "edits")
+OURS = ("partial", "edits", "edits+learnt")
 SEARCHES = (
     *OURS, "hill_climbing", "hill_climbing_cheap", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar",
 )  # fmt: skip

@@ -18,22 +18,25 @@ def without(layer: int) -> Chain:
 
 
 def test_each_verdict_of_the_base_has_a_menu_of_its_own() -> None:
-    searches = [
-        Searched("a", [(BASE, True, 1.0), (SHORT, True, 1.0)], NONE),
-        Searched("b", [(BASE, False, -1.0), (SHORT, False, -1.0), (SHORTER, True, 1.0)], NONE),
-    ]
-    lessons = learn(searches, num_layers=4, menu=5)
+    right = [(BASE, True, 1.0), (SHORT, True, 1.0)]
+    wrong = [(BASE, False, -1.0), (SHORT, False, -1.0), (SHORTER, True, 1.0)]
+    lessons = learn([Searched(name, right if name in "ab" else wrong, NONE) for name in "abcd"], num_layers=4, menu=5)
     assert (lessons.right, lessons.wrong) == ([SHORT], [SHORTER])
 
 
-def test_a_shorter_chain_comes_first_if_it_is_worth_more_to_all_together() -> None:
-    """One that saves three of four layers on three samples, before one that saves one layer on these and a fourth."""
+def test_a_chain_that_solved_a_single_sample_is_in_no_menu() -> None:
+    searches = [Searched("a", [(BASE, True, 1.0), (SHORTER, True, 1.0)], NONE)]
+    searches += [Searched(name, [(BASE, True, 1.0), (SHORT, True, 1.0)], NONE) for name in "ab"]
+    assert learn(searches, num_layers=4, menu=5).right == [SHORT]
+
+
+def test_the_chain_comes_first_that_is_worth_most_to_all_together() -> None:
+    """One that saves three of four layers on two samples; where many more have the one that saves a layer, that one."""
     long = Chain([0, 1, 2])
-    both = [(BASE, True, 1.0), (SHORTER, True, 1.0), (long, True, 1.0)]
-    searches = [Searched(name, both[:3], NONE) for name in "ab"]
-    assert learn([*searches, Searched("c", [both[0], both[2]], NONE)], 4, menu=2).right == [long, SHORTER]
-    searches += [Searched(name, both, NONE) for name in "defgh"]
-    assert learn([*searches, Searched("c", [both[0], both[2]], NONE)], 4, menu=2).right == [SHORTER, long]
+    two = [Searched(name, [(BASE, True, 1.0), (SHORTER, True, 1.0), (long, True, 1.0)], NONE) for name in "ab"]
+    many = [Searched(name, [(BASE, True, 1.0), (long, True, 1.0)], NONE) for name in "cdefgh"]
+    assert learn(two, 4, menu=2).right == [SHORTER]
+    assert learn([*two, *many], 4, menu=2).right == [long, SHORTER]
 
 
 def test_an_edit_s_change_is_told_from_the_other_edits_of_its_sample() -> None:
@@ -66,10 +69,10 @@ def test_what_was_not_scored_or_made_by_a_large_edit_says_nothing_of_a_layer(mar
 
 
 def test_a_search_teaches_the_next_one_where_to_begin() -> None:
-    """Five layers are needed; after six samples the next search tries their chain first and has it after two evaluations."""
+    """Five layers are needed; after two samples the next search tries their chain first and has it after two evaluations."""
     judge = needs(0, 3, 5, 9, 11, num_layers=12)
     first = find(judge, space="edits", history=1.0, simulations=200, seed=1)
-    lessons = learn([Searched.of_outcome("a", first)], 12, menu=1)
+    lessons = learn([Searched.of_outcome(name, first) for name in "ab"], 12, menu=1)
     assert lessons.right == [first.candidates[0][0]]
     next_one = find(judge, space="edits", history=1.0, simulations=200, seed=2, menu=list(lessons.right))
     assert next_one.chains[1][0] == lessons.right[0]

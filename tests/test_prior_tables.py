@@ -129,7 +129,8 @@ def test_a_prior_is_learnt_from_the_records_without_those_that_failed(tiny_model
     )
     lost = Record.failed("lost", "given up", task="arc_easy", model="smollm2", num_layers=0, seed=0)
     learnt = replace(settings, prior=replace(settings.prior, kind="learnt", records=str(path), menu=1))
-    path.write_text(lost.to_line() + "\n" + replace(good, best=shorter).to_line() + "\n")
+    both = [replace(good, sample=name, best=shorter) for name in ("a", "b")]
+    path.write_text("".join(one.to_line() + "\n" for one in (lost, *both)))
     lessons = PriorTables(learnt, tiny_model).lessons
     assert (lessons.right, lessons.wrong) == ([], [Chain.parse("0-4")])
     assert lessons.changes is not None and lessons.changes.shape == (2, 6)

@@ -74,8 +74,8 @@ def test_two_searches_fixes_are_compared_item_by_item() -> None:
 
 def test_what_is_learnt_of_other_samples_is_where_a_search_begins() -> None:
     settings = search_quality.settings_of("edits", 100.0)
-    outcomes = [found(("0-3", False, 4.0), ("0-2", True, 4.0)), found(("0-3", True, 4.0), ("0", True, 4.0))]
-    samples: Any = [SimpleNamespace(id=name) for name in "ab"]
+    outcomes = [found(("0-3", False, 4.0), ("0-2", True, 4.0)), found(("0-3", True, 4.0), ("0", True, 4.0))] * 2
+    samples: Any = [SimpleNamespace(id=name) for name in "abcd"]
     begin = search_quality.taught(samples, outcomes, settings, 4)
     assert (begin.lessons.wrong, begin.lessons.right) == ([Chain([0, 1, 2])], [Chain([0])])
     assert begin.table[3, SKIP] > search_quality.untaught(settings, 4).table[3, SKIP]
