@@ -16,9 +16,7 @@ from cola_search.records import Record
 from cola_search.rewards import RIGHT
 
 LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
-LEAST_SOLVED = (
-    2  # earlier samples that a chain of a menu solved: one alone says little of others, and ten such chains cost a lot
-)
+LEAST_SOLVED = 2  # earlier samples that a chain of a menu solved: one alone says little of others
 SHRINKAGE = 5.0  # no difference from the other layers counts as so many edits of each layer
 
 

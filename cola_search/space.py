@@ -50,16 +50,9 @@ class PartialSpace:
     then spreads its edits evenly at any budget (tested); with temperature 0 it takes early layers first within that.
     """
 
-    def __init__(
-        self,
-        num_layers: int,
-        table: np.ndarray,
-        settings: SearchSettings,
-        rng: np.random.Generator,
-        changes: np.ndarray | None = None,
-    ) -> None:
+    def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
         self.kinds = edit_kinds(settings)
-        self.history = History(num_layers, self.kinds, settings.history, changes)
+        self.history = History(num_layers, self.kinds, settings.history)
         self._num_layers = num_layers
         self._settings = settings
         self._rng = rng
@@ -140,16 +133,9 @@ class EditsSpace:
     skip took out (RE-PoLar, arxiv.org/abs/2609.31360, code). Chains that several orders of edits lead to are one state.
     """
 
-    def __init__(
-        self,
-        num_layers: int,
-        table: np.ndarray,
-        settings: SearchSettings,
-        rng: np.random.Generator,
-        changes: np.ndarray | None = None,
-    ) -> None:
+    def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
         self.kinds = edit_kinds(settings)
-        self.history = History(num_layers, self.kinds, settings.history, changes)
+        self.history = History(num_layers, self.kinds, settings.history)
         self._num_layers = num_layers
         self._settings = settings
         self._rng = rng
@@ -243,8 +229,8 @@ def make_space(
     """
     if settings.min_length > num_layers:
         raise UserError(f"search.min_length={settings.min_length} is above the {num_layers} layers of the model.")
-    match settings.space:
-        case "partial":
-            return PartialSpace(num_layers, table, settings, rng, changes)
-        case _:
-            return EditsSpace(num_layers, table, settings, rng, changes)
+    kind = PartialSpace if settings.space == "partial" else EditsSpace
+    space: Space = kind(num_layers, table, settings, rng)
+    if changes is not None:
+        space.history = History(num_layers, space.kinds, settings.history, changes)
+    return space

@@ -60,10 +60,7 @@ class Search:
         self._rules = Rules(settings, num_layers, rng, lambda: self._ledger.simulations)
         self._reward = reward_rule(settings.reward)
         self._longest = settings.longest(num_layers)
-        self._menus = {
-            right: legal_menu(menu, num_layers, settings)
-            for right, menu in ((True, lessons.right), (False, lessons.wrong))
-        }
+        self._lessons = lessons
         self._menu: deque[Chain] = deque()
         self._menu_prior = 1.0
         self._floor = self._space.floor
@@ -96,7 +93,9 @@ class Search:
             self._launch(path)
         return list(self._waiting)
 
-    def _open_menu(self, menu: list[Chain]) -> None:
+    def _open_menu(self, base_right: bool) -> None:
+        chains = self._lessons.right if base_right else self._lessons.wrong
+        menu = legal_menu(chains, self._ledger.num_layers, self._settings)
         self._menu = deque(menu)
         self._menu_prior = 1 / max(1, len(menu))
         self._floor = min([self._floor, *map(len, menu)])  # a menu's chains keep to no number of edits
@@ -129,7 +128,7 @@ class Search:
                 "tell() takes exactly the chains of the last ask(), in the same order, with one score each"
             )
         if not self._ledger.scores:
-            self._open_menu(self._menus[scores[0].right])
+            self._open_menu(scores[0].right)
         self._ledger.record(chains, scores, layer_executions)
         waiting, self._waiting = self._waiting, {}
         for (chain, paths), score in zip(waiting.items(), scores, strict=True):

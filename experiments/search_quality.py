@@ -33,11 +33,11 @@ from cola_search.scoring import verify
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
-OURS = ("partial", "edits", "edits+learnt")
+LEARNT = "+learnt"
+OURS = ("partial", "edits", f"edits{LEARNT}")
 SEARCHES = (
     *OURS, "hill_climbing", "hill_climbing_cheap", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar",
 )  # fmt: skip
-LEARNT = "+learnt"
 LOOKS = (1.5, 2, 3, 5, 10, 20, 50, 100, 200)  # runs of the whole model after which a search is looked at
 
 
