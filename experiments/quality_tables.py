@@ -17,6 +17,7 @@ from cola_search.report.stats import RESAMPLES
 
 Rows = list[dict[str, Any]]
 OURS = ("edits", "edits+learnt", "partial")
+RIVALS = ("random", "hill_climbing", "hill_climbing_cheap", "hill_climbing_learning")
 PUBLISHED = ("cola", "drllm", "drllm_released", "repolar")
 SHOWN = (2, 5, 10, 20, 50, 200)  # runs of the whole model at which the tables look
 
@@ -138,7 +139,7 @@ def ratios(searches: dict[str, Rows]) -> list[str]:
         if look not in looks_of(searches) or not ours:
             continue
         best = max(published, key=lambda name: float(np.mean(saved(searches[name], look))), default=None)
-        rivals = [name for name in ("random", "hill_climbing", "hill_climbing_cheap", best) if name in searches]
+        rivals = [name for name in (*RIVALS, best) if name in searches]
         for mine in ours if rivals else ():
             texts = [f"{ratio(searches[mine], searches[rival], look)} x {rival}" for rival in rivals]
             lines.append(f"- layers saved by {mine} at {look}: {'; '.join(texts)}")

@@ -36,7 +36,8 @@ from cola_search.tasks.sample import Sample
 LEARNT = "+learnt"
 OURS = ("partial", "edits", f"edits{LEARNT}")
 SEARCHES = (
-    *OURS, "hill_climbing", "hill_climbing_cheap", "greedy", "beam", "random", "cola", "drllm", "drllm_released", "repolar",
+    *OURS, "hill_climbing", "hill_climbing_cheap", "hill_climbing_learning", "greedy", "beam", "random",
+    "cola", "drllm", "drllm_released", "repolar",
 )  # fmt: skip
 LOOKS = (1.5, 2, 3, 5, 10, 20, 50, 100, 200)  # runs of the whole model after which a search is looked at
 
