@@ -47,3 +47,13 @@ def test_for_a_gpu_or_without_glibc_nothing_is_done(monkeypatch, device: str) ->
     monkeypatch.setattr("ctypes.CDLL", lambda name: other)
     monkeypatch.setattr(heap, "SLACK", -(2**40))  # more than that is always held
     Heap(torch.device(device)).tidy()
+
+
+def test_a_process_that_grows_is_tidied_within_a_few_calls(monkeypatch) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(malloc_trim=trims.append, mallopt=lambda *args: 1))
+    held = Heap(torch.device("cpu"))
+    monkeypatch.setattr(heap, "SLACK", -(2**40))  # more than that is always held
+    for _ in range(2 * heap.LOOK_EVERY):
+        held.tidy()
+    assert len(trims) == 2

@@ -105,6 +105,7 @@ class Anatomy:
         self.dtype: torch.dtype = next(layers[0].parameters()).dtype
         self._cache_names = [cache_name(layer) for layer in self.layers]
         self._watch_one_forward()
+        self._tail = self._find_tail()
 
     @torch.inference_mode()
     def _watch_one_forward(self) -> None:
@@ -163,8 +164,42 @@ class Anatomy:
         """The value with every tensor in it on `device`, where the others are; a no-op unless a `device_map` has several."""
         return tree_map(lambda part: part.to(self.device) if isinstance(part, Tensor) else part, value)
 
+    @torch.inference_mode()
+    def _find_tail(self) -> list[nn.Module] | None:
+        """The modules that alone make logits of final states, such as norm and head; None where more is done to them."""
+        rng = torch.Generator().manual_seed(0)
+        rows, others = (torch.randn(2, 5, self.width, generator=rng) * 4).to(self.device, self.dtype)
+        tail: list[nn.Module] = []
+        states: Any = rows[:, None]
+        for module, given, output in self._calls_of_a_readout(rows):
+            if equal(given, states):
+                tail, states = [*tail, module], output
+        if not isinstance(states, Tensor):
+            return None
+        same = all(equal(through(tail, some), self._whole_logits(some)) for some in (rows, others))
+        return tail if same else None
+
+    def _calls_of_a_readout(self, rows: Tensor) -> list[tuple[nn.Module, Any, Any]]:
+        """Every module that is called, in order, with its first argument and its output."""
+        calls: list[tuple[nn.Module, Any, Any]] = []
+
+        def watch(module: nn.Module, args: tuple, output: Any) -> None:
+            calls.append((module, args[0] if args else None, output))
+
+        handles = [module.register_forward_hook(watch) for module in self.hf.modules()]
+        try:
+            self._whole_logits(rows)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return calls
+
     def logits(self, rows: Tensor) -> Tensor:
         """Logits `[N, V]` of final hidden rows `[N, d]`: the model's own final norm, head and scaling."""
+        return self._whole_logits(rows) if self._tail is None else through(self._tail, rows)
+
+    def _whole_logits(self, rows: Tensor) -> Tensor:
+        """As `logits`, by a forward of the whole model whose only layer returns the rows."""
         # sequences of one token: as one sequence they may be more than the model has positions
         answer = Recorder(self.layers[0], self._as_layer_output, answer=rows[:, None])
         with self._replaced([answer]):
@@ -190,3 +225,17 @@ class Anatomy:
             return mask
         low = torch.finfo(self.dtype).min
         return torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill_(~mask, low)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether both are tensors with the same shape and values, wherever they are."""
+    tensors = isinstance(one, Tensor) and isinstance(other, Tensor)
+    return tensors and one.shape == other.shape and torch.equal(one.to(other.device), other)
+
+
+def through(modules: Sequence[nn.Module], rows: Tensor) -> Tensor:
+    """What the modules make of rows `[N, d]` one after the other, `[N, width]` on the rows' device."""
+    states = rows[:, None]
+    for module in modules:
+        states = module(states)
+    return states[:, 0].to(rows.device)

@@ -138,7 +138,7 @@ def own_rows(batch: list[tuple[Item, Node]], values: Tensor, pool: RowPool) -> T
     flat = values.reshape(size * n, -1)
     lengths = [item.num_rows for item, _ in batch]
     if min(lengths) < n:
-        own = np.concatenate([i * n + np.arange(length) for i, length in enumerate(lengths)])
+        own = np.flatnonzero(np.arange(n) < np.array(lengths)[:, None])
         flat = flat.index_select(0, torch.from_numpy(own).to(flat.device, non_blocking=True))
     missing = pool.data.shape[1] - flat.shape[1]
     return torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat

@@ -11,6 +11,7 @@ import torch
 
 SLACK = 2**28  # bytes that a process may grow by before what it has freed is given back
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names of these settings in mallopt (malloc.h)
+LOOK_EVERY = 8  # calls: looking takes as long as a small operation
 LARGEST_IN_HEAP = 2**25  # bytes of the largest block that comes from the heap; glibc takes no more
 
 
@@ -19,6 +20,7 @@ class Heap:
 
     def __init__(self, device: torch.device) -> None:
         libc = ctypes.CDLL(None)
+        self._calls = 0
         self._trim = getattr(libc, "malloc_trim", None) if device.type == "cpu" else None
         if self._trim is not None:
             libc.mallopt(MMAP_THRESHOLD, LARGEST_IN_HEAP)
@@ -26,8 +28,9 @@ class Heap:
             self._held = resident_bytes()
 
     def tidy(self) -> None:
-        """Gives freed memory back if the process has grown by more than `SLACK` since that was last done."""
-        if self._trim is None:
+        """Gives freed memory back if the process has grown by more than `SLACK` since that was last done; looks now and then."""
+        self._calls += 1
+        if self._trim is None or self._calls % LOOK_EVERY != 1:
             return
         size = resident_bytes()
         self._held = min(self._held, size)

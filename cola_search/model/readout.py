@@ -54,16 +54,16 @@ class Readout:
             self._logits = torch.empty(size, logits.shape[1])
             self._logp = torch.empty_like(self._logits)
         assert self._logp is not None
-        values, leads = torch.empty(2, len(at))
+        within = at % size * logits.shape[1] + tokens  # in the block that the row is part of
+        values, largest = torch.empty(len(at)), torch.empty(len(logits))
         for start, some in pieces(at, len(logits), size):
             part = logits[start : start + size]
             block, logp = self._logits[: len(part)], self._logp[: len(part)]
             block.copy_(part)
             torch.log_softmax(block, -1, out=logp)
-            here = at[some] - start
-            values[some] = logp[here, tokens[some]]
-            leads[some] = values[some] - logp.amax(-1)[here]
-        return values, leads
+            torch.take(logp, within[some], out=values[some])
+            torch.amax(logp, -1, out=largest[start : start + len(part)])
+        return values, values - largest[at]
 
 
 def pieces(at: Tensor, num_rows: int, size: int) -> Iterator[tuple[int, slice]]:

@@ -1,0 +1,33 @@
+"""What lies around a model's layers."""
+
+import pytest
+import torch
+from families import tiny
+
+from cola_search.model.anatomy import Anatomy
+
+MORE_THAN_A_HEAD = {"gemma2": {}, "cohere": {"logit_scale": 0.5}, "granite": {"logits_scaling": 4.0}}
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"), [("llama", {}), ("gpt2", {}), ("gemma3_text", {}), *MORE_THAN_A_HEAD.items()]
+)
+@torch.inference_mode()
+def test_the_logits_of_final_states_are_the_models_own_to_the_bit(family: str, settings: dict) -> None:
+    hf = tiny(family, **settings)
+    final = {}
+    handle = Anatomy(hf).layers[-1].register_forward_hook(lambda *call: final.update(out=call[-1]))
+    ids = torch.randint(3, 90, (4, 1))
+    logits = hf(input_ids=ids, use_cache=False).logits[:, 0]
+    handle.remove()
+    out = final["out"][0] if isinstance(final["out"], tuple) else final["out"]
+    assert torch.equal(Anatomy(hf).logits(out[:, 0]), logits)
+
+
+@pytest.mark.parametrize(("family", "runs"), [("llama", 0), ("gemma2", 1)])
+def test_the_model_runs_for_logits_only_where_it_does_more_than_norm_and_head(family: str, runs: int) -> None:
+    anatomy, calls = Anatomy(tiny(family)), []
+    anatomy.hf.get_input_embeddings().register_forward_hook(lambda *call: calls.append(call))
+    with torch.inference_mode():
+        anatomy.logits(torch.randn(3, anatomy.width))
+    assert len(calls) == runs
