@@ -26,6 +26,9 @@ METHODS: tuple[Method, ...] = get_args(Method)
 FACT_ITEMS = 128  # of the search items whose prompts the static policies look at, and that the prior is learnt from
 ITEM_SIMULATIONS = 100  # of the search of one item that the prior is learnt from, at most
 JUDGED = 0.95  # of the search items, at least: on how many a finalist has a verdict, be it right or wrong
+ONE_ERROR = (
+    0.84  # level of the bound that the search sees: one standard error; the choice is made on other items, at 0.95
+)
 SHARPNESS = 10.0  # of the sigmoid through which the search sees a difference: ten points of accuracy are 1
 TREE, RANDOM, LEARNT = range(3)  # what a generator is for
 
@@ -191,38 +194,43 @@ def _prior_cost(lab: Lab) -> float:
 
 
 def search_settings(settings: Settings) -> SearchSettings:
-    """The search for the goal: first not worse, then short; or by accuracy, with no chain longer than the base."""
+    """The search for the goal: first not worse, then short; or by accuracy, with no chain longer than the base.
+
+    Full waves soon, for the chains of one compete. Cheap edits do not come first: they are the late ones, with which a chain
+    for one item answers by luck and a chain for all items hardly ever is as good.
+    """
+    search = replace(settings.search, wave_ramp=1.0, cost_exponent=0.0)
     if settings.objective.goal == "shorter":
-        return replace(settings.search, reward="lexicographic")
-    return replace(settings.search, reward="margin", max_length=1.0)
+        return replace(search, reward="lexicographic")
+    return replace(search, reward="margin", max_length=1.0)
 
 
 def drive(view: View, search: Searcher, settings: Settings) -> None:
-    """Runs a search to its end, or to the view's limit; every wave is a race."""
+    """Runs a search to its end, or to the view's limit; every wave is a race among its chains too."""
     while not view.exhausted and (chains := search.ask()):
         before = view.layer_executions
-        standings = judge(view, chains, settings)
+        standings = judge(view, chains, settings, halve=True)
         scores = [graded(standing, settings.objective.goal, settings.objective.margin) for standing in standings]
         search.tell(chains, scores, view.layer_executions - before)
 
 
-def judge(view: View, chains: Sequence[Chain], settings: Settings) -> list[Standing]:
+def judge(view: View, chains: Sequence[Chain], settings: Settings, halve: bool = False) -> list[Standing]:
     """The standings of chains after the race that the goal asks for: against the base, or against the best so far.
 
-    That is the base itself as long as no chain that saw all items is more accurate.
+    That is the base itself as long as no chain that saw all items is more accurate. halve: against each other as well.
     """
     objective = settings.objective
     if objective.goal == "shorter":
-        return race(view, chains, objective.first, objective.margin)
+        return race(view, chains, objective.first, objective.margin, halve=halve)
     best = max([view.base, *view.finished()], key=lambda chain: view.compare(chain).difference)
-    return race(view, chains, objective.first, 0.0, rival=best)
+    return race(view, chains, objective.first, 0.0, rival=best, halve=halve)
 
 
 def graded(standing: Standing, goal: str, margin: float) -> Score:
     """A race as a score. Right: not worse than the base by the margin (goal `better`: more accurate), on all items.
 
-    Both by the one-sided lower bound, which a chain that was dropped early has from few items, so the little that is
-    known of it counts against it. The margin of the score is how far the bound lies from what was asked, scaled.
+    Both by the one-sided lower bound at one standard error, which a chain that was dropped early has from few items, so the
+    little that is known of it counts against it. The margin of the score is how far it lies from what was asked, scaled.
     """
-    excess = standing.paired.lower_bound() + (margin if goal == "shorter" else 0.0)
+    excess = standing.paired.lower_bound(ONE_ERROR) + (margin if goal == "shorter" else 0.0)
     return Score(correct=standing.finished and excess > 0, margin=SHARPNESS * excess)

@@ -26,13 +26,20 @@ def stages(items: int, first: int) -> Iterator[int]:
 
 
 def race(
-    view: View, chains: Sequence[Chain], first: int, margin: float, rival: Chain | None = None, level: float = LEVEL
+    view: View,
+    chains: Sequence[Chain],
+    first: int,
+    margin: float,
+    rival: Chain | None = None,
+    level: float = LEVEL,
+    halve: bool = False,
 ) -> list[Standing]:
     """The standing of every chain, in the order given, after a race against a rival (None: the base).
 
     After each stage a chain is dropped if the upper bound of its difference to the rival is below -margin: so far it is
-    worse by more than that. Differs from F-Race (Birattari et al. 2002), which drops by a Friedman test: the rival is
-    fixed here, so a paired bound does. Where the view's limit ends the race, the best so far go to the end while it lasts.
+    worse by more than that; with `halve`, the worse half of those that are left goes as well. Differs from F-Race (Birattari
+    et al. 2002), which drops by a Friedman test: the rival is fixed here, so a paired bound does. Where the view's limit ends
+    the race, the best so far go to the end while it lasts.
     """
     rivals = [] if rival is None else [rival]
     alive = list(dict.fromkeys(chains))
@@ -43,10 +50,18 @@ def race(
             best = view.within([*rivals, *_ranked(view, alive, ahead)], len(view))
             alive = [chain for chain in best if chain in alive]
         alive = [chain for chain in alive if view.compare(chain, rival).upper_bound(level) >= -margin]
+        alive = better_half(view, alive) if halve else alive
         if short or not alive:
             break
     finished = set(alive)
     return [Standing(chain, view.compare(chain), chain in finished) for chain in chains]
+
+
+def better_half(view: View, chains: Sequence[Chain]) -> list[Chain]:
+    """The half (rounded up) that the fewest of the others dominate, which are those of more merit that are no longer."""
+    merit = {chain: view.merit(chain) for chain in chains}
+    above = {one: sum(merit[other] > merit[one] and len(other) <= len(one) for other in chains) for one in chains}
+    return sorted(chains, key=lambda chain: (above[chain], -merit[chain], len(chain), chain))[: (len(chains) + 1) // 2]
 
 
 def halving(view: View, chains: Sequence[Chain], first: int, keep: int = 1) -> list[Chain]:
