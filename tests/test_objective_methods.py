@@ -12,6 +12,7 @@ from cola_search.errors import UserError
 from cola_search.objective.board import View
 from cola_search.objective.methods import Found, drive, graded, judge, search_settings
 from cola_search.objective.paired import Paired
+from cola_search.objective.policies import greedy_removal
 from cola_search.objective.racing import Standing
 from cola_search.outcome import Score
 from cola_search.seeding import generator
@@ -37,6 +38,22 @@ def test_the_tree_finds_the_shortest_chain_that_is_not_worse(space: str) -> None
     assert set(shortest) >= {0, 2, 4, 6} and len(shortest) <= 5
 
 
+def test_the_tree_is_no_worse_than_greedy_removal_at_the_same_cost() -> None:
+    """Twelve of 24 layers do nothing, and the budget is enough for greedy removal to find four of them."""
+    base, told = Chain.identity(24), settings("search.simulations=10000")
+    shares = [0.9, *[0.0, 0.1, 0.0, 0.3] * 5, 0.0, 0.0, 0.5]
+    shortest = {}
+    for method in ("tree", "greedy"):
+        seen = View(board(items(300, shares)), base, limit=24 * 6000)
+        if method == "tree":
+            drive(seen, make_search(search_settings(told), 24, priors.uniform(24), generator(0, "task", 0)), told)
+        else:
+            for chain in greedy_removal(seen, 32):
+                judge(seen, [chain], told)
+        shortest[method] = len(min((c for c in seen.finished() if seen.compare(c).not_worse(0.02)), key=len))
+    assert shortest["tree"] <= shortest["greedy"] <= 20
+
+
 def test_layers_that_are_needed_now_and_then_stay() -> None:
     assert searched(settings("objective.margin=0.02"), [0.2] * LAYERS).finalists("shorter") == []
 
@@ -56,6 +73,11 @@ def test_right_means_not_worse_for_shorter_and_more_accurate_for_better() -> Non
     level = Standing(BASE, Paired(1000, 600, 20, 20), True)
     assert graded(level, "shorter", 0.02).correct and not graded(level, "better", 0.02).correct
     assert graded(Standing(BASE, Paired(1000, 600, 60, 20), True), "better", 0.02).correct
+
+
+def test_late_edits_do_not_come_first_and_chains_compete_in_large_waves() -> None:
+    told = search_settings(settings("search.wave=8"))
+    assert (told.cost_exponent, told.wave_ramp) == (0.0, 1.0) and told.wave >= 32
 
 
 def test_a_finished_chain_that_is_worse_than_the_base_is_no_rival() -> None:

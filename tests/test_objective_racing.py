@@ -4,7 +4,7 @@ import pytest
 from objective_fakes import items, view
 
 from cola_search.chain import Chain
-from cola_search.objective.racing import halving, race, stages
+from cola_search.objective.racing import better_half, halving, race, stages
 
 BASE = Chain.identity(8)
 SHARES = [0.9, 0.0, 0.0, 0.3, 0.01, 0.0, 0.5, 0.0]
@@ -37,6 +37,21 @@ def test_against_a_rival_that_is_better_a_chain_is_dropped_that_the_base_would_l
     worse = BASE.skip(0, 1)
     assert not race(seen, [worse], first=32, margin=0.0, rival=BASE.skip(1, 1))[0].finished
     assert race(view(some), [worse], first=32, margin=0.9)[0].finished
+
+
+def test_of_chains_that_compete_few_see_all_items_though_none_is_bad() -> None:
+    chains = [BASE.skip(layer, 1) for layer in (1, 2, 5, 7)]
+    seen = view(ITEMS)
+    assert [standing.finished for standing in race(seen, chains, first=32, margin=0.02)] == [True] * 4
+    competing = race(view(ITEMS), chains, first=32, margin=0.02, halve=True)
+    assert sum(standing.finished for standing in competing) == 1
+
+
+def test_a_shorter_chain_goes_on_beside_a_better_one_and_what_both_beat_does_not() -> None:
+    seen = view(ITEMS)
+    better, shorter, beaten = BASE.skip(1, 1), BASE.skip(3, 3), BASE.skip(3, 1)
+    seen.see([better, shorter, beaten], 200)
+    assert better_half(seen, [beaten, shorter, better]) == [better, shorter]
 
 
 def test_halving_finds_the_layer_that_is_needed_least() -> None:
