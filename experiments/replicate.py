@@ -34,8 +34,8 @@ def main() -> None:
     parser = arguments(__doc__, "replicate.jsonl")
     parser.add_argument("--items", type=int, default=8000, help="items at most")
     args = parser.parse_args()
-    rows = run_cells(cells(args), work, args)
-    if rows:
+    if run_cells(cells(args), work, args):
+        rows = read_rows(args.out)  # of chains that a later experiment would not choose, too: they were tested
         args.out.with_suffix(".md").write_text(table(rows))
 
 
