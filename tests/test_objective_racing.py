@@ -47,6 +47,11 @@ def test_of_chains_that_compete_few_see_all_items_though_none_is_bad() -> None:
     assert sum(standing.finished for standing in competing) == 1
 
 
+def test_chains_that_compete_and_saw_all_items_at_once_are_all_finished() -> None:
+    chains = [BASE.skip(layer, 1) for layer in (1, 2, 5, 7)]
+    assert all(standing.finished for standing in race(view(ITEMS), chains, first=1000, margin=0.02, halve=True))
+
+
 def test_a_shorter_chain_goes_on_beside_a_better_one_and_what_both_beat_does_not() -> None:
     seen = view(ITEMS)
     better, shorter, beaten = BASE.skip(1, 1), BASE.skip(3, 3), BASE.skip(3, 1)

@@ -27,9 +27,7 @@ FACT_ITEMS = 128  # of the search items whose prompts the static policies look a
 ITEM_SIMULATIONS = 100  # of the search of one item that the prior is learnt from, at most
 JUDGED = 0.95  # of the search items, at least: on how many a finalist has a verdict, be it right or wrong
 WAVE = 32  # chains that compete, at least
-ONE_ERROR = (
-    0.84  # level of the bound that the search sees, one standard error; the choice is made on other items, at 0.95
-)
+ONE_ERROR = 0.84  # level of the bound that the search sees: one standard error; the choice is at 0.95, on other items
 SHARPNESS = 10.0  # of the sigmoid through which the search sees a difference: ten points of accuracy are 1
 TREE, RANDOM, LEARNT = range(3)  # what a generator is for
 
@@ -197,8 +195,8 @@ def _prior_cost(lab: Lab) -> float:
 def search_settings(settings: Settings) -> SearchSettings:
     """The search for the goal: first not worse, then short; or by accuracy, with no chain longer than the base.
 
-    Large waves, and soon, for the chains of one compete. Cheap edits do not come first: they are the late ones, with which a chain
-    for one item answers by luck and a chain for all items hardly ever is as good.
+    Large waves, and soon, for the chains of one compete. Cheap edits do not come first: they are the late ones, with which
+    one item is answered right by luck, and many are not.
     """
     search = replace(settings.search, wave=max(WAVE, settings.search.wave), wave_ramp=1.0, cost_exponent=0.0)
     if settings.objective.goal == "shorter":

@@ -37,9 +37,9 @@ def race(
     """The standing of every chain, in the order given, after a race against a rival (None: the base).
 
     After each stage a chain is dropped if the upper bound of its difference to the rival is below -margin: so far it is
-    worse by more than that; with `halve`, the worse half of those that are left goes as well. Differs from F-Race (Birattari
-    et al. 2002), which drops by a Friedman test: the rival is fixed here, so a paired bound does. Where the view's limit ends
-    the race, the best so far go to the end while it lasts.
+    worse by more than that; with `halve`, the worse half of those that are left goes as well, except at the end. Differs
+    from F-Race (Birattari et al. 2002), which drops by a Friedman test: the rival is fixed here, so a paired bound does.
+    Where the view's limit ends the race, the best so far go to the end while it lasts.
     """
     rivals = [] if rival is None else [rival]
     alive = list(dict.fromkeys(chains))
@@ -50,7 +50,8 @@ def race(
             best = view.within([*rivals, *_ranked(view, alive, ahead)], len(view))
             alive = [chain for chain in best if chain in alive]
         alive = [chain for chain in alive if view.compare(chain, rival).upper_bound(level) >= -margin]
-        alive = better_half(view, alive) if halve else alive
+        if halve and upto < len(view):
+            alive = better_half(view, alive)
         if short or not alive:
             break
     finished = set(alive)
