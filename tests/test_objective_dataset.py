@@ -110,12 +110,10 @@ def test_what_is_reported_was_chosen_without_the_held_out_items(result: dict[str
     assert chosen and chosen[0]["length"] == min(row["length"] for row in result["methods"] if row["chain"])
 
 
-def test_the_front_is_scored_on_all_three_sets_and_longer_is_more_accurate(result: dict[str, Any]) -> None:
+def test_the_front_is_scored_on_all_three_sets_with_one_chain_a_length(result: dict[str, Any]) -> None:
     front = result["front"]
     assert all(row["search"]["n"] == 24 and row["held_out"]["n"] == 20 for row in front)
     assert [row["length"] for row in front] == sorted({row["length"] for row in front})
-    differences = [row["search"]["difference"][0] for row in front]
-    assert differences == sorted(differences)
 
 
 def test_the_chosen_chain_is_a_checkpoint(result: dict[str, Any], folder: Path) -> None:

@@ -96,6 +96,14 @@ def test_the_finalists_of_better_hold_the_runners_up_too() -> None:
     assert found.layer_executions == seen.layer_executions + 5.0
 
 
+def test_a_short_chain_that_was_lucky_hides_no_longer_one_among_the_finalists_of_shorter() -> None:
+    seen = view(items(200, [0.0, 0.0, 0.0, 0.2, 0.1, 0.0, 0.0, 0.0]))
+    lucky, worse, worst = BASE.skip(0, 3), BASE.skip(4, 1), BASE.skip(3, 1)
+    seen.see([worst, worse, lucky], 200)
+    assert Found("tree", seen, 0.0).finalists("shorter") == [lucky, worse]
+    assert Found("tree", seen, 0.0).finalists("better") == [lucky, worse, worst]
+
+
 def test_settings_that_cannot_be_are_refused_by_key() -> None:
     for override, message in (
         ("objective.items=1", r"objective\.items=1 must be at least 4"),

@@ -76,21 +76,21 @@ class Found:
         return self.view.layer_executions + self.extra
 
     def finalists(self, goal: str) -> list[Chain]:
-        """The Pareto front over (accuracy, length) of the chains that saw all search items, shortest first.
+        """The chains that the selection items decide between, of those that saw all search items.
 
-        For the goal `shorter`, of those that are shorter than the base. For `better`, the eight most accurate as well,
-        since the best on the search items is partly luck. Chains with errors on too many items (JUDGED) are left out.
+        Goal `shorter`: the most accurate of each length below the base's, shortest first; not their Pareto front, where a
+        short one that was lucky on the search items would hide every longer one. `better`: that front, and the eight most
+        accurate, since the best on the search items is partly luck. Chains with errors on too many items (JUDGED) are left out.
         """
         chains = [chain for chain in self.view.finished() if self._allowed(chain, goal)]
         difference = {chain: self.view.compare(chain).difference for chain in chains}
-        front: list[Chain] = []
-        for chain in sorted(chains, key=lambda c: (len(c), -difference[c], c)):
-            if not front or difference[chain] > difference[front[-1]]:
-                front.append(chain)
-        if goal == "better":
-            best = sorted(chains, key=lambda c: (-difference[c], len(c), c))[:8]
-            front += [chain for chain in best if chain not in front]
-        return front
+        ranked = sorted(chains, key=lambda c: (-difference[c], len(c), c))
+        best_of = {len(chain): chain for chain in reversed(ranked)}
+        best = [best_of[length] for length in sorted(best_of)]
+        if goal == "shorter":
+            return best
+        front = [chain for k, chain in enumerate(best) if all(difference[chain] > difference[c] for c in best[:k])]
+        return front + [chain for chain in ranked[:8] if chain not in front]
 
     def _allowed(self, chain: Chain, goal: str) -> bool:
         if self.view.judged(chain) < JUDGED * len(self.view):
