@@ -52,6 +52,13 @@ def test_chains_that_compete_and_saw_all_items_at_once_are_all_finished() -> Non
     assert all(standing.finished for standing in race(view(ITEMS), chains, first=1000, margin=0.02, halve=True))
 
 
+def test_chains_that_compete_and_saw_all_items_for_want_of_budget_are_all_finished() -> None:
+    seen = view(items(1000, [0.0] * 8))
+    seen.limit = 36_500  # ends the race at its first stage
+    standings = race(seen, [BASE.skip(layer, 1) for layer in range(8)], first=512, margin=0.02, halve=True)
+    assert [s.chain for s in standings if s.finished] == seen.finished() and len(seen.finished()) > 1
+
+
 def test_a_shorter_chain_goes_on_beside_a_better_one_and_what_both_beat_does_not() -> None:
     seen = view(ITEMS)
     better, shorter, beaten = BASE.skip(1, 1), BASE.skip(3, 3), BASE.skip(3, 1)

@@ -50,10 +50,10 @@ def race(
             best = view.within([*rivals, *_ranked(view, alive, ahead)], len(view))
             alive = [chain for chain in best if chain in alive]
         alive = [chain for chain in alive if view.compare(chain, rival).upper_bound(level) >= -margin]
-        if halve and upto < len(view):
-            alive = better_half(view, alive)
         if short or not alive:
             break
+        if halve and upto < len(view):
+            alive = better_half(view, alive)
     finished = set(alive)
     return [Standing(chain, view.compare(chain), chain in finished) for chain in chains]
 
