@@ -32,9 +32,9 @@ class ObjectiveSettings:
 
     kind: Literal["sample", "dataset", "menu"] = "sample"
     goal: Literal["shorter", "better"] = "shorter"
-    items: int | None = 2000
+    items: int | None = 4000
     split: str | None = None
-    selection: float = 0.4
+    selection: float = 0.5
     held_out: int | None = 1000
     margin: float = 0.02
     first: int = 32

@@ -22,14 +22,14 @@ from cells import Cell, arguments, engine_of, model_of, run_cells
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
 from cola_search.model.engine_settings import EngineSettings
-from cola_search.objective.dataset import Chosen, Contest, Verdict, check_sizes, winner
+from cola_search.objective.dataset import Chosen, Contest, Verdict, check_sizes, choose, winner
 from cola_search.objective.items import split_items
 from cola_search.objective.methods import METHODS
 from cola_search.objective.paired import Paired, holm
 from cola_search.objective_settings import ObjectiveSettings
 
 Row = dict[str, Any]
-GROUP = ("model", "task", "goal", "seed")  # what the methods are compared within
+GROUP = ("model", "task", "goal", "items", "seed")  # what the methods are compared within
 MARGIN = 0.02
 IN_FLIGHT = {"cuda": 2048, "cpu": 128}  # samples that stay open, best all of a board: opening one costs some chains
 
@@ -96,7 +96,6 @@ def work(cell: Cell) -> Row:
         "base": [right, of],
         "chance": items.task.chance,
         "majority": items.task.majority,
-        "choice": None if chosen.choice is None else str(chosen.choice.chain),
         "front": [_verdict(verdict) for verdict in chosen.finalists],
         "evaluations": chosen.evaluations,
         "search_layer_executions": round(chosen.search_layer_executions),
@@ -113,9 +112,9 @@ def _verdict(verdict: Verdict) -> Row:
 def table(rows: Sequence[Row]) -> str:
     """Markdown: a line a method, in groups of model, task and goal; * marks the method that calibration chose."""
     lines = [
-        "| model | task | goal | method | layers | held out: base | chain | minus base (95%) | p | p Holm "
+        "| model | task | goal | chosen on | method | layers | held out: base | chain | minus base (95%) | p | p Holm "
         "| runs of search | runs spent |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     groups = grouped(rows)
     for group in groups:
@@ -124,11 +123,24 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def grouped(rows: Sequence[Row]) -> list[list[Row]]:
-    """The rows whose methods are compared with each other, in the order in which a group first comes."""
+    """The rows whose methods are compared with each other, in the order in which a group first comes.
+
+    Their choices are by today's rule: a row keeps every finalist, so that one from before a change of the rule holds still.
+    """
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        groups[tuple(row[key] for key in GROUP)].append(row)
+        choice = choose([_read(verdict) for verdict in row["front"]], _objective(row))
+        groups[tuple(row[key] for key in GROUP)].append({**row, "choice": choice and str(choice.chain)})
     return list(groups.values())
+
+
+def _read(verdict: Row) -> Verdict:
+    """As it was on the calibration items."""
+    return Verdict(Chain.parse(verdict["chain"]), Paired(*verdict["search"]), Paired(*verdict["selection"]))
+
+
+def _objective(row: Row) -> ObjectiveSettings:
+    return ObjectiveSettings(goal=row["goal"], margin=row["margin"])
 
 
 def _lines(group: Sequence[Row]) -> Iterator[str]:
@@ -138,7 +150,7 @@ def _lines(group: Sequence[Row]) -> Iterator[str]:
     for row in group:
         right, of = row["base"]
         name = f"**{row['method']}** *" if row is best else row["method"]
-        head = f"| {row['model']} | {row['task']} | {row['goal']} | {name} "
+        head = f"| {row['model']} | {row['task']} | {row['goal']} | {_selection(row)} | {name} "
         spent = f"{_runs(row, 'search_layer_executions')} | {_runs(row, 'layer_executions')} |"
         if row["choice"] is None:
             yield f"{head}| none will do | {right / of:.1%} of {of} | | | | | {spent}"
@@ -148,6 +160,11 @@ def _lines(group: Sequence[Row]) -> Iterator[str]:
             f"{head}| {len(Chain.parse(row['choice']))} of {row['layers']} | {right / of:.1%} of {of} "
             f"| {paired.right / paired.n:.1%} | {difference(paired)} | {_p(row):.3f} | {corrected[id(row)]:.3f} | {spent}"
         )
+
+
+def _selection(row: Row) -> str:
+    """How many items decided between the finalists; blank where a search has none."""
+    return str(row["front"][0]["selection"][0]) if row["front"] else ""
 
 
 def _runs(row: Row, key: str) -> str:
@@ -167,7 +184,8 @@ def _notes(groups: Sequence[Sequence[Row]]) -> list[str]:
         row["goal"] == "better" and each < 0.05 and _saved(row) >= 0 for row, each in zip(chosen, p, strict=True)
     )
     return [
-        "`*`: the method whose choice is best on the calibration items set aside for choosing. p: for `shorter` against worse by",
+        "chosen on: items set aside for choosing; `shorter` is the shortest finalist that is not worse on them (corrected over the",
+        "finalists). `*`: the method whose choice is best on them, corrected over the methods. p: for `shorter` against worse by",
         f"{points:g} points or more (Tango's score test), for `better` against not more accurate (exact McNemar test), both",
         "one-sided; p Holm: corrected over the methods of the group. Differences in points.",
         "Runs of the whole model over an item: of search, which --runs limits; spent: search and choice, without held-out items.",
@@ -206,10 +224,8 @@ def winning(group: Sequence[Row]) -> Row | None:
     entered = []
     for row in group:
         found = next((v for v in row["front"] if v["chain"] == row["choice"]), None)
-        choice = found and Verdict(Chain.parse(found["chain"]), Paired(*found["search"]), Paired(*found["selection"]))
-        entered.append(Chosen(row["method"], [], choice, 0, 0.0))
-    objective = ObjectiveSettings(goal=group[0]["goal"], margin=group[0]["margin"])
-    best = winner(entered, objective, group[0]["layers"])
+        entered.append(Chosen(row["method"], [], found and _read(found), 0, 0.0))
+    best = winner(entered, _objective(group[0]), group[0]["layers"])
     return None if best is None else group[entered.index(best)]
 
 

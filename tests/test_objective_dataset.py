@@ -54,6 +54,12 @@ def test_the_shortest_chain_that_is_not_worse_on_the_selection_items_is_chosen()
     assert choose([verdict(5, WORSE)], objective) is None
 
 
+def test_a_chain_that_would_pass_alone_does_not_pass_among_many() -> None:
+    lucky, objective = Paired(500, 300, 40, 32), ObjectiveSettings(margin=0.02)
+    assert choose([verdict(5, lucky)], objective) == verdict(5, lucky)
+    assert choose([verdict(5, lucky), verdict(6, WORSE), verdict(7, WORSE)], objective) is None
+
+
 def test_the_most_accurate_chain_is_chosen_only_if_it_gains() -> None:
     objective = ObjectiveSettings(goal="better")
     assert choose([verdict(7, BETTER), verdict(6, SAME)], objective) == verdict(7, BETTER)
@@ -82,7 +88,7 @@ def test_every_method_is_in_the_table_with_what_it_spent(result: dict[str, Any])
         "learnt",
     ]
     assert all(row["layer_executions"] > 0 for row in result["methods"])
-    assert result["items"] == {"search": 24, "selection": 16, "held_out": 20}
+    assert result["items"] == {"search": 20, "selection": 20, "held_out": 20}
 
 
 def test_no_search_costs_more_than_that_of_the_tree_and_the_choice_comes_on_top(result: dict[str, Any]) -> None:
@@ -112,7 +118,7 @@ def test_what_is_reported_was_chosen_without_the_held_out_items(result: dict[str
 
 def test_the_front_is_scored_on_all_three_sets_with_one_chain_a_length(result: dict[str, Any]) -> None:
     front = result["front"]
-    assert all(row["search"]["n"] == 24 and row["held_out"]["n"] == 20 for row in front)
+    assert all(row["search"]["n"] == 20 and row["held_out"]["n"] == 20 for row in front)
     assert [row["length"] for row in front] == sorted({row["length"] for row in front})
 
 
@@ -154,7 +160,7 @@ def test_a_prior_learnt_from_held_out_items_is_refused(tiny_folder: Path, tmp_pa
 
 
 def test_too_few_items_for_the_margin_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"objective\.margin=0\.02: 24 search items are too few"):
+    with pytest.raises(UserError, match=r"objective\.margin=0\.02: 20 search items are too few"):
         run_dataset(tiny_settings(tiny_folder, tmp_path, "objective.margin=0.02"))
 
 

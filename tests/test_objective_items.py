@@ -15,7 +15,7 @@ from cola_search.tasks.task import Task
 
 def test_calibration_comes_from_train_and_is_divided(tiny_model: LoadedModel) -> None:
     items = split_items(ObjectiveSettings(items=50, held_out=20), TaskConfig("arc_easy"), tiny_model)
-    assert (len(items.search), len(items.selection), len(items.held_out)) == (30, 20, 20)
+    assert (len(items.search), len(items.selection), len(items.held_out)) == (25, 25, 20)
     assert items.source == "50 items of the train split"
     assert [sample.id for sample in items.held_out] == list(items.task.ids[:20])
     assert not {s.id for s in items.search} & {s.id for s in items.selection}

@@ -12,8 +12,8 @@ import static_chains
 def row(method: str, length: int, selection: list[int], held_out: list[int], goal: str = "shorter") -> dict[str, Any]:
     chain = f"0-{length - 1}"
     front = [{"chain": chain, "length": length, "search": selection, "selection": selection, "held_out": held_out}]
-    cell = {"model": "m", "task": "t", "goal": goal, "seed": 0, "method": method, "margin": 0.02}
-    return {**cell, "layers": 30, "base": [600, 1000], "choice": chain, "front": front, "layer_executions": 3000}
+    cell = {"model": "m", "task": "t", "goal": goal, "items": 2000, "seed": 0, "method": method, "margin": 0.02}
+    return {**cell, "layers": 30, "base": [600, 1000], "front": front, "layer_executions": 3000}
 
 
 def test_a_command_leaves_rows_and_a_table_and_does_nothing_twice(
@@ -58,4 +58,18 @@ def test_the_goals_are_counted_for_the_starred_choice_alone() -> None:
 
 
 def test_a_method_that_found_nothing_has_a_line() -> None:
-    assert "none will do" in static_chains.table([{**row("voids", 20, [9, 5, 0, 5], [9, 5, 0, 5]), "choice": None}])
+    assert "none will do" in static_chains.table([row("voids", 20, [9, 5, 0, 5], [9, 5, 0, 5])])
+    assert "none will do" in static_chains.table([{**row("voids", 20, [9, 5, 0, 5], [9, 5, 0, 5]), "front": []}])
+
+
+def test_groups_with_other_numbers_of_calibration_items_are_not_compared() -> None:
+    few, many = (row("tree", 25, [1000, 600, 20, 20], [1000, 600, 30, 30]) for _ in range(2))
+    text = static_chains.table([few, {**many, "items": 4000}])
+    assert text.count("**tree** *") == 2 and "Of 2 groups" in text
+
+
+def test_the_choice_is_by_the_rule_of_today_whatever_the_row_says() -> None:
+    sound, lucky = (row("tree", length, [1000, 600, 55, 57], [1000, 600, 30, 30]) for length in (25, 24))
+    front = [*sound["front"], *lucky["front"], *row("tree", 26, [1000, 600, 20, 20], [1000, 600, 30, 30])["front"]]
+    ((made,),) = static_chains.grouped([{**sound, "front": front, "choice": "0-23"}])
+    assert made["choice"] == "0-25"
