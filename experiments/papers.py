@@ -38,7 +38,7 @@ def main() -> None:
     args = parser.parse_args()
     run_cells(cells(args), work, args)
     rows = read_rows(args.out)  # those of commands with other numbers of items too
-    args.out.with_suffix(".md").write_text(page(rows, args.out.with_name("voids.json")))
+    args.out.with_suffix(".md").write_text(page(rows, sorted(args.out.parent.glob("voids*.json"))))
 
 
 def cells(args: Namespace) -> list[Cell]:

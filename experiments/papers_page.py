@@ -40,12 +40,13 @@ the item itself (oracle): it says that a chain exists, not that anybody could ha
 
 ## CoLa: accuracy when the best chain of 200 simulations is chosen by the gold answer
 
-Accuracy in percent with 95% Wilson interval; depth: mean length of the shortest right chain over the items that have one, in
-percent of the model's layers. The papers' rows have 500 items each and larger models.
+Accuracy in percent with counts and 95% Wilson interval; depth: mean length of the shortest right chain over the items that have
+one, in percent of the model's layers. Spaces were searched on the first so many items, `original` is over the most of them. The
+papers' rows have 500 items each and larger models.
 """
 
 
-def page(rows: list[Row], voids: Path) -> str:
+def page(rows: list[Row], voids: Sequence[Path]) -> str:
     """The whole page in markdown."""
     rows = largest(row for row in rows if "base" in row)
     parts = [HEAD, *table_1(rows), "", FINDINGS, *findings(rows), "", *void_part(voids)]
@@ -68,7 +69,8 @@ def table_1(rows: list[Row]) -> Iterable[str]:
     yield "| --- | --- |" + " --- |" * len(tasks)
     for model in dict.fromkeys(row["model"] for row in rows):
         known = {(row["task"], row["arm"]): row for row in rows if row["model"] == model}
-        bases = [next((row for (t, _), row in known.items() if t == task), None) for task in tasks]
+        asked = [[row for (t, _), row in known.items() if t == task] for task in tasks]
+        bases = [max(some, key=lambda row: row["n"], default=None) for some in asked]
         yield f"| {model} | original | " + " | ".join(percent(row["base"] if row else None) for row in bases) + " |"
         for arm in ("skip only", "repeat only", "both"):
             cells = [known.get((task, arm)) for task in tasks]
@@ -80,12 +82,12 @@ def table_1(rows: list[Row]) -> Iterable[str]:
 
 
 def percent(verdicts: Sequence[int | None] | None) -> str:
-    """A rate in percent with its interval; an item without a verdict (None) is left out."""
+    """A rate in percent with its counts and interval; an item without a verdict (None) is left out."""
     right = [verdict for verdict in verdicts or () if verdict is not None]
     if not right:
         return "-"
     rate = wilson(sum(right), len(right))
-    return f"{100 * rate.count / rate.of:.1f} ({100 * (rate.low or 0):.0f}–{100 * (rate.high or 0):.0f})"
+    return f"{100 * rate.count / rate.of:.1f} ({rate.count}/{rate.of}, {100 * (rate.low or 0):.0f}–{100 * (rate.high or 0):.0f})"
 
 
 def reached(row: Row | None) -> str:
@@ -161,15 +163,15 @@ def counts(hits: list[bool]) -> str:
     return f"{sum(hits)}/{len(hits)}" if hits else "-"
 
 
-def void_part(path: Path) -> Iterable[str]:
-    """The Void table at the paper's alpha of 0.8."""
+def void_part(paths: Sequence[Path]) -> Iterable[str]:
+    """The Void table at the paper's alpha of 0.8, of all the files that voids.py left."""
     yield "## Void: accuracy with and without the layers that LAC calls void (alpha 0.8)\n"
-    if not path.exists():
+    if not paths:
         yield "`python experiments/voids.py` has not run."
         return
     yield "| model, task, way to skip | accuracy, no skip → skip | PP layers | RG layers |"
     yield "| --- | --- | --- | --- |"
-    cells = json.loads(path.read_text())["cells"]
+    cells = [cell for path in paths for cell in json.loads(path.read_text())["cells"]]
     base = {(cell["model"], cell["task"]): cell for cell in cells if cell["how"] == "none"}
     for cell in cells:
         if cell["how"] == "none" or cell["alpha"] != 0.8:

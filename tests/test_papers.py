@@ -1,8 +1,10 @@
 """The page of both papers: over which items it counts a fix and its decoy."""
 
+import json
+from pathlib import Path
 from typing import Any
 
-from papers_page import findings, largest, percent
+from papers_page import findings, largest, percent, void_part
 
 
 def told(**more: Any) -> list[str]:
@@ -51,3 +53,28 @@ def test_the_last_line_of_a_model_is_over_all_its_items() -> None:
 def test_of_one_cell_measured_twice_the_row_with_more_items_is_shown() -> None:
     few, many = ({"model": "m", "task": "t", "arm": "both", "n": n} for n in (6, 60))
     assert largest([many, few]) == largest([few, many]) == [many]
+
+
+def test_a_rate_tells_its_counts() -> None:
+    assert percent([1, 0, 1, 1]) == "75.0 (3/4, 30–95)"
+
+
+def test_the_void_table_has_the_models_of_all_files(tmp_path: Path) -> None:
+    def cell(model: str, how: str, rate: float) -> dict[str, Any]:
+        used = {"used": 0.5}
+        return {
+            "model": model,
+            "task": "t",
+            "how": how,
+            "alpha": 0.8,
+            "accuracy": {"rate": rate, "of": 4},
+            "pp": used,
+            "rg": None,
+        }
+
+    for model in ("a", "b"):
+        made = [cell(model, "none", 0.75), cell(model, "bypass", 0.5)]
+        (tmp_path / f"voids_{model}.json").write_text(json.dumps({"cells": made}))
+    lines = list(void_part(sorted(tmp_path.glob("voids*.json"))))
+    assert [f"| {model}, t, bypass | 75.0 → 50.0 (n=4) | 50% | - |" in lines for model in ("a", "b")] == [True, True]
+    assert "has not run" in list(void_part([]))[-1]
