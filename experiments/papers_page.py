@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cola_search.objective.paired import pair
-from cola_search.report.stats import wilson
+from cola_search.report.stats import Rate, wilson
 
 Row = dict[str, Any]
 # CoLa (arxiv.org/abs/2507.07996), Table 1, in percent: original, skip only, recurrence only, CoLa.
@@ -30,8 +30,8 @@ COLA = {
 }
 # Void in Language Models (arxiv.org/abs/2505.14467): accuracy without and with skipping, PP% and RG% of layers used.
 VOID = [
-    "| Qwen2.5-7B-Instruct, MMLU (paper) | 69.24 → 71.29 | - | 30% |",
-    "| Mistral-7B-Instruct-v0.3, GPQA Diamond (paper) | 13.88 → 18.36 | - | 70% |",
+    "| Qwen2.5-7B-Instruct, MMLU (paper) | 69.24 | 71.29 | - | 30% |",
+    "| Mistral-7B-Instruct-v0.3, GPQA Diamond (paper) | 13.88 | 18.36 | - | 70% |",
 ]
 HEAD = """# The two papers, on small models
 
@@ -86,7 +86,11 @@ def percent(verdicts: Sequence[int | None] | None) -> str:
     right = [verdict for verdict in verdicts or () if verdict is not None]
     if not right:
         return "-"
-    rate = wilson(sum(right), len(right))
+    return rated(wilson(sum(right), len(right)))
+
+
+def rated(rate: Rate) -> str:
+    """In percent, with counts and interval."""
     return f"{100 * rate.count / rate.of:.1f} ({rate.count}/{rate.of}, {100 * (rate.low or 0):.0f}–{100 * (rate.high or 0):.0f})"
 
 
@@ -169,15 +173,15 @@ def void_part(paths: Sequence[Path]) -> Iterable[str]:
     if not paths:
         yield "`python experiments/voids.py` has not run."
         return
-    yield "| model, task, way to skip | accuracy, no skip → skip | PP layers | RG layers |"
-    yield "| --- | --- | --- | --- |"
+    yield "| model, task, way to skip | accuracy, no skip | skip | PP layers | RG layers |"
+    yield "| --- | --- | --- | --- | --- |"
     cells = [cell for path in paths for cell in json.loads(path.read_text())["cells"]]
     base = {(cell["model"], cell["task"]): cell for cell in cells if cell["how"] == "none"}
     for cell in cells:
         if cell["how"] == "none" or cell["alpha"] != 0.8:
             continue
         none = base[cell["model"], cell["task"]]
-        shown = " → ".join(f"{100 * each['accuracy']['rate']:.1f}" for each in (none, cell))
+        shown = " | ".join(rated(wilson(each["accuracy"]["count"], each["accuracy"]["of"])) for each in (none, cell))
         used = " | ".join(f"{100 * cell[phase]['used']:.0f}%" if cell[phase] else "-" for phase in ("pp", "rg"))
-        yield f"| {cell['model']}, {cell['task']}, {cell['how']} | {shown} (n={cell['accuracy']['of']}) | {used} |"
+        yield f"| {cell['model']}, {cell['task']}, {cell['how']} | {shown} | {used} |"
     yield from VOID

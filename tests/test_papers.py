@@ -60,21 +60,23 @@ def test_a_rate_tells_its_counts() -> None:
 
 
 def test_the_void_table_has_the_models_of_all_files(tmp_path: Path) -> None:
-    def cell(model: str, how: str, rate: float) -> dict[str, Any]:
+    def cell(model: str, how: str, right: int) -> dict[str, Any]:
         used = {"used": 0.5}
         return {
             "model": model,
             "task": "t",
             "how": how,
             "alpha": 0.8,
-            "accuracy": {"rate": rate, "of": 4},
+            "accuracy": {"count": right, "of": 4},
             "pp": used,
             "rg": None,
         }
 
     for model in ("a", "b"):
-        made = [cell(model, "none", 0.75), cell(model, "bypass", 0.5)]
+        made = [cell(model, "none", 3), cell(model, "bypass", 2)]
         (tmp_path / f"voids_{model}.json").write_text(json.dumps({"cells": made}))
     lines = list(void_part(sorted(tmp_path.glob("voids*.json"))))
-    assert [f"| {model}, t, bypass | 75.0 → 50.0 (n=4) | 50% | - |" in lines for model in ("a", "b")] == [True, True]
+    assert [
+        f"| {model}, t, bypass | 75.0 (3/4, 30–95) | 50.0 (2/4, 15–85) | 50% | - |" in lines for model in ("a", "b")
+    ] == [True, True]
     assert "has not run" in list(void_part([]))[-1]
