@@ -61,13 +61,22 @@ def _table(result: Mapping[str, Any]) -> Table:
 def _conclusion(result: Mapping[str, Any]) -> str:
     row = next((row for row in result["methods"] if row["method"] == result["chosen"]), None)
     if row is None:
-        return "No method found a chain that will do: take the model as it is."
+        return _nothing(result)
     told, saved = row["held_out"], 1 - row["length"] / result["layers"]
     holds = told["p_holm"] < 0.05
     claim = "not worse than" if result["goal"] == "shorter" else "more accurate than"
     return (
         f"{row['method']}: {row['length']} of {result['layers']} layers ({saved:.0%} fewer); "
         f"{'' if holds else 'not shown to be '}{claim} the base on {told['n']} held-out items."
+    )
+
+
+def _nothing(result: Mapping[str, Any]) -> str:
+    if result["goal"] == "better":
+        return "No method found a chain that will do: take the model as it is."
+    return (
+        f"No method found a chain that {result['items']['selection']} selection items show to be not worse: take the model as it "
+        "is, or raise objective.items if the task has more."
     )
 
 
@@ -78,7 +87,8 @@ def _legend(result: Mapping[str, Any]) -> str:
         test = "p: against not more accurate than the base (exact McNemar test, one-sided)"
     return (
         f"{test}; corrected by Holm.\nchosen on: minus base on the selection items. search: layer executions of the search, "
-        "at most those of the tree's; cost: of search and choice. *: chosen."
+        "at most those of the tree's; cost: of search and choice. *: chosen; `shorter` chooses the shortest finalist that the selection "
+        "items show to be not worse, corrected over the finalists (Holm)."
     )
 
 
