@@ -86,9 +86,9 @@ def _legend(result: Mapping[str, Any]) -> str:
     else:
         test = "p: against not more accurate than the base (exact McNemar test, one-sided)"
     return (
-        f"{test}; corrected by Holm.\nchosen on: minus base on the selection items. search: layer executions of the search, "
-        "at most those of the tree's; cost: of search and choice. *: chosen; `shorter` chooses the shortest finalist that the selection "
-        "items show to be not worse, corrected over the finalists (Holm)."
+        f"{test}; corrected by Holm.\nchosen on: minus base on the selection items; `shorter` chooses the shortest finalist that "
+        "these show to be not worse, corrected over the finalists. search: layer executions of the search, at most those of the "
+        "tree's; cost: of search and choice. *: chosen."
     )
 
 
