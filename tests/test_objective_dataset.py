@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from objective_fakes import items, view
 from report_fixture import make_record, write_run
 
 from cola_search.chain import Chain
@@ -13,7 +14,7 @@ from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel, load_model
 from cola_search.objective import dataset
-from cola_search.objective.dataset import Chosen, Contest, Verdict, choose, describe, run_dataset, winner
+from cola_search.objective.dataset import Chosen, Contest, Verdict, choose, describe, run_dataset, weigh, winner
 from cola_search.objective.items import split_items
 from cola_search.objective.methods import METHODS, Method
 from cola_search.objective.paired import Paired
@@ -52,6 +53,15 @@ def test_the_shortest_chain_that_is_not_worse_on_the_selection_items_is_chosen()
     objective = ObjectiveSettings(margin=0.05)
     assert choose([verdict(7, BETTER), verdict(6, SAME), verdict(5, WORSE)], objective) == verdict(6, SAME)
     assert choose([verdict(5, WORSE)], objective) is None
+
+
+def test_a_hopeless_finalist_does_not_see_all_selection_items() -> None:
+    seen, base = view(items(1000, [0.9, 0.0, 0.0, 0.015, *[0.0] * 4])), Chain.identity(8)
+    hopeless, sound, near = (base.skip(layer, 1) for layer in (0, 1, 3))
+    weighed = weigh(seen, [hopeless, sound, near], ObjectiveSettings(margin=0.02))
+    assert [paired.n for paired in weighed] == [250, 1000, 1000]
+    assert weighed[0].p_not_worse(0.02) > 0.84
+    assert weigh(view(items(1000, [0.0, 0.4, *[0.0] * 6])), [sound], ObjectiveSettings(goal="better"))[0].n == 250
 
 
 def test_a_chain_that_would_pass_alone_does_not_pass_among_many() -> None:
@@ -94,9 +104,8 @@ def test_every_method_is_in_the_table_with_what_it_spent(result: dict[str, Any])
 def test_no_search_costs_more_than_that_of_the_tree_and_the_choice_comes_on_top(result: dict[str, Any]) -> None:
     tree = result["methods"][0]["search_layer_executions"]
     for row in result["methods"]:
-        assert (
-            0 < row["search_layer_executions"] <= tree + 1 and row["search_layer_executions"] < row["layer_executions"]
-        )
+        assert 0 < row["search_layer_executions"] <= tree + 1
+        assert (row["search_layer_executions"] < row["layer_executions"]) == (row["finalists"] > 0)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -24,6 +24,10 @@ def test_a_bad_chain_is_dropped_after_few_items_and_a_good_one_sees_all() -> Non
     assert second.finished and seen.seen(good) == 1000 and seen.finished() == [good]
 
 
+def test_a_race_of_none_is_over() -> None:
+    assert race(view(ITEMS), [], first=32, margin=0.02) == []
+
+
 def test_the_worse_a_chain_the_sooner_it_is_dropped() -> None:
     seen = view(ITEMS)
     race(seen, [BASE.skip(layer, 1) for layer in (0, 3, 4)], first=32, margin=0.0)

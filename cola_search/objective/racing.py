@@ -43,7 +43,7 @@ def race(
     """
     rivals = [] if rival is None else [rival]
     alive = list(dict.fromkeys(chains))
-    for upto in stages(len(view), first):
+    for upto in stages(len(view), first) if alive else ():
         ahead = advance(view, [*rivals, *alive], upto)
         short = not set(alive) <= set(ahead)
         if short:
