@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import replicate
@@ -51,6 +52,20 @@ def test_what_calibration_chose_is_tested_and_nothing_dearer() -> None:
     for cell in chosen:
         length = len(Chain.parse(cell["chain"]))
         assert length < layers[cell["model"]] or (cell["goal"] == "better" and length == layers[cell["model"]])
+
+
+def test_a_finalist_that_gains_on_the_selection_items_is_tested_too_unless_luck_can_explain_it() -> None:
+    def row(*gained: int, shortest: int = 20) -> dict[str, Any]:
+        lengths = range(shortest, shortest + len(gained))
+        counts = [[1000, 500, some, 20] for some in gained]
+        front = [{"chain": f"0-{n - 1}", "length": n, "selection": c} for n, c in zip(lengths, counts, strict=True)]
+        return {"layers": 30, "front": front}
+
+    assert replicate.most_accurate([row(20, 50)]) == "0-20"
+    assert replicate.most_accurate([row(20, 36)]) == "0-20"
+    assert replicate.most_accurate([row(20, 36), row(20, 20, shortest=25)]) is None
+    assert replicate.most_accurate([row(50, shortest=31)]) is None
+    assert replicate.most_accurate([row()]) is None
 
 
 def test_a_cell_is_measured_once_and_its_table_tells_the_counts(
