@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--goals", nargs="+", default=["shorter", "better"])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--items", type=int, default=2500, help="calibration items at most")
+    parser.add_argument("--items", type=int, default=4000, help="calibration items at most")
     parser.add_argument("--held-out", type=int, default=2400, help="held-out items at most")
     parser.add_argument("--margin", type=float, default=MARGIN)
     parser.add_argument(
