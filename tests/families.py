@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from cola_search.model.caches import cache_name
 from cola_search.model.surgery import find_layers, per_layer_values
 
 SIZES: dict[str, Any] = {
@@ -124,9 +125,10 @@ def unrolled(model: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
 
 def cached_logits(model: PreTrainedModel, tokens: torch.Tensor, prefix: int = 3) -> torch.Tensor:
     """Logits [B, T, V] by decoding one token at a time after a prefix, with the model's own cache."""
+    name = cache_name(model) or ""
     out = model(tokens[:, :prefix], use_cache=True)
     steps = [out.logits]
     for position in range(prefix, tokens.shape[1]):
-        out = model(tokens[:, position : position + 1], past_key_values=out.past_key_values, use_cache=True)
+        out = model(tokens[:, position : position + 1], use_cache=True, **{name: getattr(out, name)})
         steps.append(out.logits)
     return torch.cat(steps, dim=1)

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from cola_search import Chain, ModelScorer, find_voids, load_model, load_task
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.caches import CACHE_NAMES, cache_name
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.executor import Executor
@@ -49,8 +50,8 @@ def spread(hf: PreTrainedModel, first: str, second: str) -> None:
         part = hf.get_submodule(name)
         part.to(device)
         for module in part.modules():
-            add_hook_to_module(module, AlignDevicesHook(device, skip_keys="past_key_values"))
-    add_hook_to_module(hf, AlignDevicesHook(first, io_same_device=True, skip_keys="past_key_values"))
+            add_hook_to_module(module, AlignDevicesHook(device, skip_keys=list(CACHE_NAMES)))
+    add_hook_to_module(hf, AlignDevicesHook(first, io_same_device=True, skip_keys=list(CACHE_NAMES)))
 
 
 @pytest.fixture(params=PLACES, ids=str)
@@ -103,8 +104,8 @@ def on_two_gpus() -> Iterator[PreTrainedModel]:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None:
                     devices.put(tensor, device)
-            add_hook_to_module(module, HookOnly(device, skip_keys="past_key_values"))
-    add_hook_to_module(hf, HookOnly("cuda:0", io_same_device=True, skip_keys="past_key_values"))
+            add_hook_to_module(module, HookOnly(device, skip_keys=list(CACHE_NAMES)))
+    add_hook_to_module(hf, HookOnly("cuda:0", io_same_device=True, skip_keys=list(CACHE_NAMES)))
     with devices:
         yield hf
 
@@ -124,7 +125,8 @@ def test_final_states_come_from_every_layer_to_one_device(on_two_gpus: PreTraine
 def test_surgery_keeps_every_cache_on_its_layers_device(on_two_gpus: PreTrainedModel) -> None:
     assert self_check(on_two_gpus) < 1e-3
     with apply_chain(on_two_gpus, (0, 0, 1, 3)):
-        layers = on_two_gpus(torch.arange(5, 9, device="cuda:0")[None]).past_key_values.layers
+        out = on_two_gpus(torch.arange(5, 9, device="cuda:0")[None])
+    layers = getattr(out, cache_name(on_two_gpus) or "").layers
     assert [str(layer.keys.device) for layer in layers] == ["cuda:1", "cuda:1", "cuda:0", "cuda:0"]
 
 

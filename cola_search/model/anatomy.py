@@ -6,9 +6,7 @@ head are reached the same way: a forward whose only layer returns our rows.
 """
 
 import contextlib
-import functools
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +15,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 from transformers import PreTrainedModel
 
+from cola_search.model.caches import CACHE_NAMES, argument_names, cache_name
 from cola_search.model.surgery import find_layers
-
-CACHE_NAMES = ("past_key_values", "past_key_value", "layer_past")
 
 
 class AllSeen(Exception):
@@ -51,12 +48,6 @@ class Recorder(nn.Module):
         return self.__dict__["as_layer_output"](hidden if self.answer is None else self.answer)
 
 
-@functools.cache
-def argument_names(forward: Callable) -> list[str]:
-    """Names of the arguments of a layer class's `forward`, in order, `self` left out."""
-    return list(inspect.signature(forward).parameters)[1:]
-
-
 def bind_call(layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call by name, the hidden state first."""
     return {**dict(zip(argument_names(type(layer).forward), args, strict=False)), **kwargs}
@@ -65,12 +56,6 @@ def bind_call(layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> dict[str
 def hidden_name(layer: nn.Module) -> str:
     """What the layer calls its input: its first argument."""
     return argument_names(type(layer).forward)[0]
-
-
-def cache_name(layer: nn.Module) -> str:
-    """What the layer calls its cache; a layer that only passes it on takes transformers' usual name."""
-    names = argument_names(type(layer).forward)
-    return next((name for name in CACHE_NAMES if name in names), CACHE_NAMES[0])
 
 
 @dataclass
@@ -103,7 +88,7 @@ class Anatomy:
         self.layers: list[nn.Module] = list(layers)
         self.device = next(hf.parameters()).device
         self.dtype: torch.dtype = next(layers[0].parameters()).dtype
-        self._cache_names = [cache_name(layer) for layer in self.layers]
+        self._cache_names = [cache_name(layer) or CACHE_NAMES[0] for layer in self.layers]
         self._watch_one_forward()
         self._tail = self._find_tail()
 
