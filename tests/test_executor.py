@@ -15,12 +15,15 @@ from cola_search.model import executor as executor_module
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
+from cola_search.model.ragged import RaggedMask
 from cola_search.model.riding import rides, stock_logits, stock_rows
 
 BYTES = 1_000_000
 SEQUENCES = [[5, 6, 7, 8, 9, 10, 4], [5, 6, 7, 11, 12], [5, 6, 7, 8, 3]]
 READS = [[2, 6], [4], [3, 4]]
 CHAINS = [(0, 1, 2, 3), (0, 2, 3), (1, 2, 3), (0, 1, 1, 2, 3), (0, 1, 2, 1, 2, 3), (3,), (0, 1), (0, 1, 2, 3)]
+SHORT = [9, 8, 7, 6, 5, 4]
+NOT_MIXED = {"gemma2", "gpt_oss"}  # whose attention is not torch's own
 ONE_BY_ONE = {"bloom", "falcon_h1", "gpt_neo", "mpt", "qwen3_5_text", "qwen3_next"}
 
 
@@ -72,15 +75,55 @@ def test_all_final_rows_lie_in_one_tensor_so_that_they_do_not_break_up_the_heap(
     assert len({rows.untyped_storage().data_ptr() for some in finals for rows in some}) == 1
 
 
-def test_items_of_different_length_give_the_same_in_one_batch_as_alone(llama: PreTrainedModel) -> None:
+def two_items(executor: Executor) -> list[tuple[Item, list[tuple[int, ...]]]]:
+    """Work on two items of unlike length, the shorter one with fewer chains."""
+    return [(executor.open(SEQUENCES, READS), CHAINS), (executor.open([SHORT], [[5]]), CHAINS[:3])]
+
+
+@pytest.mark.parametrize("keep_kv", [False, True])
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - ONE_BY_ONE))
+def test_items_of_unlike_length_give_what_stock_does_in_one_batch_or_side_by_side(family: str, keep_kv: bool) -> None:
+    model = tiny(family)
+    executor = Executor(Anatomy(model), BYTES, samples_in_flight=2, keep_kv=keep_kv)
+    assert executor.mixes == (family not in NOT_MIXED)
+    work = two_items(executor)
+    long, short = executor.run(work)
+    expect_stock(model, executor, work[0][0], CHAINS, long)
+    for chain, rows in zip(CHAINS, short, strict=False):
+        expected = stock_logits(model, chain, SHORT)[-1:]
+        torch.testing.assert_close(executor.anatomy.logits(rows), expected, atol=2e-4, rtol=1e-4)
+
+
+def test_items_of_unlike_length_share_layer_calls_without_a_padded_row(
+    llama: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
-    work = [(executor.open(SEQUENCES, READS), CHAINS), (executor.open([[9, 8, 7, 6, 5, 4]], [[5]]), CHAINS[:3])]
-    together = executor.run(work)
-    for (_, chains), (item, finals) in zip(work, zip([w[0] for w in work], together, strict=True), strict=True):
-        fresh = Executor(Anatomy(llama), BYTES)
-        alone = fresh.open(SEQUENCES, READS) if item is work[0][0] else fresh.open([[9, 8, 7, 6, 5, 4]], [[5]])
-        for ours, wanted in zip(finals, fresh.run([(alone, chains)])[0], strict=True):
-            torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=1e-5)
+    work = two_items(executor)
+    real, shapes = executor.anatomy.run_layer, []
+
+    def run_layer(layer, hidden, *rest):
+        shapes.append(hidden.shape[:2])
+        return real(layer, hidden, *rest)
+
+    monkeypatch.setattr(executor.anatomy, "run_layer", run_layer)
+    executor.run([(item, [(0, 1, 2)]) for item, _ in work])
+    rows = sum(item.num_rows for item, _ in work)
+    reads = sum(len(item.reads) for item, _ in work)
+    assert shapes == [(1, rows), (1, rows), (1, rows - reads), (1, reads)]
+
+
+def test_a_family_whose_attention_mixes_up_sequences_is_found_out_and_its_items_share_no_batch(
+    llama: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plain(groups, queries, keys, device):
+        return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=device)
+
+    monkeypatch.setattr(RaggedMask, "of", plain)
+    executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
+    assert rides(executor, llama) is None
+    assert not executor.mixes
+    work = two_items(executor)
+    expect_stock(llama, executor, work[0][0], CHAINS, executor.run(work)[0])
 
 
 def test_a_tight_memory_gives_the_same_states_and_is_never_exceeded(llama: PreTrainedModel) -> None:
@@ -261,14 +304,14 @@ def test_memory_that_ends_while_states_are_stored_costs_a_second_try_and_nothing
 ) -> None:
     executor = Executor(Anatomy(llama), BYTES, keep_kv=keep_kv)
     item = executor.open(SEQUENCES, READS)
-    real, calls = executor_module.own_rows, itertools.count()
+    real, calls = executor_module.as_rows, itertools.count()
 
-    def own_rows(batch, *rest):
-        if len(batch) > 1 and next(calls) < 3:
+    def as_rows(values, *rest):
+        if values.flatten(0, -2).shape[0] > item.num_rows and next(calls) < 3:
             raise torch.OutOfMemoryError("no room")
-        return real(batch, *rest)
+        return real(values, *rest)
 
-    monkeypatch.setattr(executor_module, "own_rows", own_rows)
+    monkeypatch.setattr(executor_module, "as_rows", as_rows)
     expect_stock(llama, executor, item, CHAINS, executor.run([(item, CHAINS)])[0])
     assert next(calls) > 0
     executor.close(item)

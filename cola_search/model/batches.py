@@ -1,5 +1,7 @@
-"""What a layer is handed for a batch that mixes chains and samples: states, arguments and masks, padded to the longest."""
+"""What a layer is handed for a batch that mixes chains and samples: states, arguments and masks."""
 
+import functools
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ from cola_search.model.anatomy import LayerCalls
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.packing import Packed
 from cola_search.model.prefixes import Node, Prefixes, RowPool
+from cola_search.model.ragged import RaggedMask, groups_of_sequences
 
 
 @dataclass(eq=False)
@@ -34,10 +37,24 @@ class Item:
     layer_executions: float = 0.0
     watch: LayerWatch | None = None
     _widened: dict[tuple[int, int], dict] = field(default_factory=dict)
+    _last_sees: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
         return len(self.packed.ids)
+
+    def last_sees(self, kind: int) -> Tensor:
+        """What the rows that are read see in the last layer, bool `[1, 1, R, n]`: the other rows first, then themselves."""
+        if kind not in self._last_sees:
+            order = torch.from_numpy(np.concatenate([self.unread, self.reads])).to(self.seen[kind].device)
+            reads = order[len(self.unread) :]
+            self._last_sees[kind] = self.seen[kind].index_select(2, reads).index_select(3, order)
+        return self._last_sees[kind]
+
+    @functools.cached_property
+    def unread(self) -> np.ndarray:
+        """The rows that are not read, in order."""
+        return np.setdiff1d(np.arange(self.num_rows), self.reads)
 
     def call(self, layer: int, size: int) -> dict:
         """What the layer is handed for `size` chains of this item; made once, for it takes as long as a small product."""
@@ -47,77 +64,104 @@ class Item:
         return self._widened[key]
 
 
+Pairs = list[tuple[Item, Node]]  # a chain's prefix that a layer is run for, with its item
+
+
 @dataclass
 class Waiting:
     """The nodes of a running wave whose parent's state is there, by the layer that they need."""
 
-    by_layer: dict[int, list[tuple[Item, Node]]] = field(default_factory=lambda: defaultdict(list))
+    by_layer: dict[int, Pairs] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, item: Item, node: Node) -> None:
         self.by_layer[node.layer].append((item, node))
 
-    def next_batch(self) -> tuple[int, list[tuple[Item, Node]]]:
+    def next_batch(self) -> tuple[int, Pairs]:
         layer = min(self.by_layer)
         return layer, self.by_layer.pop(layer)
 
 
 class Stack:
-    """What the layers are handed for several items at once, padded to the longest and stacked when a layer first asks."""
+    """What the layers are handed for several items that share batches, one behind the other, made when a layer first asks."""
 
     def __init__(self, items: tuple[Item, ...]):
         self.items = items
         self._place = {item: i for i, item in enumerate(items)}
-        self._n = max(item.num_rows for item in items)
+        lengths = [item.num_rows for item in items]
+        self._starts = np.cumsum([0, *lengths])
+        self._rows = [np.arange(a, b) for a, b in itertools.pairwise(self._starts)]
         self._calls: dict[tuple[int, ...], dict] = {}
-        self._masks: dict[tuple[int, ...], Tensor] = {}
+        self._masks: dict[tuple[bool, tuple[int, ...]], Tensor] = {}
 
-    def inputs(self, layer: int, batch: list[tuple[Item, Node]], n: int, device: torch.device) -> tuple[dict, Tensor]:
-        """The layer's arguments and mask `[B, 1, n, n]` for a batch whose longest item has n rows."""
-        places = np.array([self._place[item] for item, _ in batch])
-        index = torch.from_numpy(places).to(device, non_blocking=True)
-        mask = self._mask(layer).index_select(0, index)[:, :, :n, :n]
-        return tree_map(lambda value: self._pick(value, index, n), self._call(layer)), mask
+    def places(self, batch: Pairs) -> np.ndarray:
+        """Which of the items each chain of the batch is of, `[B]`."""
+        return np.array([self._place[item] for item, _ in batch])
 
-    def _pick(self, value: object, index: Tensor, n: int) -> object:
-        if isinstance(value, Tensor) and value.ndim > 1 and value.shape[:2] == (len(self.items), self._n):
-            return value.index_select(0, index)[:, :n]
-        return value
+    def call(self, layer: int, places: np.ndarray, device: torch.device) -> dict:
+        """The layer's arguments `[1, N, ...]` for chains of the items at these places, one behind the other."""
+        rows = torch.from_numpy(np.concatenate([self._rows[place] for place in places])).to(device, non_blocking=True)
+        return tree_map(lambda value: rows_of_joined(value, rows, int(self._starts[-1])), self._call(layer))
 
     def _call(self, layer: int) -> dict:
         key = tuple(item.calls.kinds[layer] for item in self.items)
         if key not in self._calls:
             calls = [item.calls.calls[kind] for item, kind in zip(self.items, key, strict=True)]
-            self._calls[key] = tree_map(lambda *values: stack_padded(values, self._n), *calls)
+            self._calls[key] = tree_map(lambda *values: joined(values, np.diff(self._starts)), *calls)
         return self._calls[key]
 
-    def _mask(self, layer: int) -> Tensor:
-        key = tuple(item.masks[layer] for item in self.items)
+    def mask(self, layer: int, *, last: bool = False) -> Tensor:
+        """Bool `[items, 1, Q, K]`: what each item's rows see, padded to the longest; if `last`, as `Item.last_sees`.
+
+        What only fills up sees the first row, for who sees nothing becomes no number.
+        """
+        key = last, tuple(item.masks[layer] for item in self.items)
         if key not in self._masks:
-            seen = [item.seen[kind][0, 0] for item, kind in zip(self.items, key, strict=True)]
-            mask = torch.eye(self._n, dtype=torch.bool, device=seen[0].device).repeat(len(seen), 1, 1, 1)
+            seen = [
+                item.last_sees(kind) if last else item.seen[kind] for item, kind in zip(self.items, key[1], strict=True)
+            ]
+            size = [max(one.shape[axis] for one in seen) for axis in (2, 3)]
+            mask = torch.zeros(len(seen), 1, *size, dtype=torch.bool, device=seen[0].device)
+            mask[..., 0] = True
             for i, one in enumerate(seen):
-                mask[i, 0, : len(one), : len(one)] = one
+                mask[i, 0, : one.shape[2], : one.shape[3]] = one
             self._masks[key] = mask
         return self._masks[key]
 
 
-def batch_inputs(
-    pool: RowPool, layer: int, batch: list[tuple[Item, Node]], stack: Stack | None = None
-) -> tuple[Tensor, dict, Tensor]:
-    """Hidden states `[B, n, d]`, the layer's arguments and mask `[B, 1, n, n]` for a batch, padded to the longest item.
+@dataclass
+class Batch:
+    """What a layer is handed for chains that run it together.
 
-    The batch is in order of length, longest first; `stack` holds at least its items.
+    hidden: states `[B, n, d]` of chains of one item; of several items `[1, N, d]`, one chain behind the other.
+    mask: bool `[B, 1, n, n]`, or one that knows the sequences.
+    starts: where each chain begins `[B]` in the rows of `hidden`, which are in the order of the chains.
+    stack, places: of several items, and which of them each chain is of; None where there is one.
     """
-    items = list(dict.fromkeys(item for item, _ in batch))
-    n, size = items[0].num_rows, len(batch)
-    rows = np.zeros((size, n), dtype=np.int64)
-    for i, (item, node) in enumerate(batch):
-        rows[i, : item.num_rows] = rows_of(node.origin)
-    hidden = pool.read(rows)
+
+    pairs: Pairs
+    hidden: Tensor
+    call: dict
+    mask: Tensor
+    starts: np.ndarray
+    stack: Stack | None = None
+    places: np.ndarray | None = None
+
+
+def batch_inputs(pool: RowPool, layer: int, pairs: Pairs, stack: Stack | None = None) -> Batch:
+    """The batch of these chains, which are in order of length, longest first; `stack` holds at least their items."""
+    lengths = np.array([item.num_rows for item, _ in pairs])
+    starts = np.cumsum(lengths) - lengths
+    hidden = pool.read(np.concatenate([rows_of(node.origin) for _, node in pairs]))
+    items = dict.fromkeys(item for item, _ in pairs)
     if len(items) == 1:
-        item = items[0]
-        return hidden, item.call(layer, size), item.seen[item.masks[layer]].expand(size, -1, -1, -1)
-    return hidden, *(stack or Stack(tuple(items))).inputs(layer, batch, n, hidden.device)
+        (item,), size = items, len(pairs)
+        mask = item.seen[item.masks[layer]].expand(size, -1, -1, -1)
+        return Batch(pairs, hidden.unflatten(0, (size, -1)), item.call(layer, size), mask, starts)
+    stack = stack or Stack(tuple(items))
+    places = stack.places(pairs)
+    groups = groups_of_sequences(stack.mask(layer), places, lengths, starts)
+    mask = RaggedMask.of(groups, len(hidden), len(hidden), hidden.device)
+    return Batch(pairs, hidden[None], stack.call(layer, places, hidden.device), mask, starts, stack, places)
 
 
 def rows_of(node: Node) -> np.ndarray:
@@ -132,14 +176,9 @@ def kv_rows_of(node: Node) -> np.ndarray:
     return node.kv_rows
 
 
-def own_rows(batch: list[tuple[Item, Node]], values: Tensor, pool: RowPool) -> Tensor:
-    """Of `[B, n, width]` the rows that are no padding, one item after the other, as wide as the pool's: `[N, pool width]`."""
-    size, n = values.shape[:2]
-    flat = values.reshape(size * n, -1)
-    lengths = [item.num_rows for item, _ in batch]
-    if min(lengths) < n:
-        own = np.flatnonzero(np.arange(n) < np.array(lengths)[:, None])
-        flat = flat.index_select(0, torch.from_numpy(own).to(flat.device, non_blocking=True))
+def as_rows(values: Tensor, pool: RowPool) -> Tensor:
+    """`[..., width]` as rows that are as wide as the pool's: `[N, pool width]`."""
+    flat = values.reshape(-1, values.shape[-1])
     missing = pool.data.shape[1] - flat.shape[1]
     return torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat
 
@@ -151,19 +190,25 @@ def room_for(items: list[Item], ends: list[list[Node]], pool: RowPool) -> dict[N
     return dict(zip(sizes, room.split(list(sizes.values())), strict=True))
 
 
-def groups_by_length(batch: list[tuple[Item, Node]], max_tokens: int) -> list[list[tuple[Item, Node]]]:
-    """Splits a batch by length, so that padding stays under a quarter and no group has more than `max_tokens` rows."""
-    groups: list[list[tuple[Item, Node]]] = []
-    for item, node in sorted(batch, key=lambda pair: -pair[0].num_rows):
-        longest = groups[-1][0][0].num_rows if groups else 0
-        full = groups and (len(groups[-1]) + 1) * longest > max_tokens
-        if not groups or full or item.num_rows < 0.75 * longest:
+def groups_of(batch: Pairs, max_tokens: int, mixed: bool) -> list[Pairs]:
+    """Splits a batch so that no group has more than `max_tokens` rows, or more than one item unless `mixed`; longest first."""
+    groups: list[Pairs] = []
+    rows = 0
+    for item, node in sorted(batch, key=lambda pair: -pair[0].num_rows) if mixed else one_by_one(batch):
+        rows += item.num_rows
+        if not groups or rows > max_tokens or not (mixed or item is groups[-1][0][0]):
             groups.append([])
+            rows = item.num_rows
         groups[-1].append((item, node))
     return groups
 
 
-def by_item(batch: list[tuple[Item, Node]]) -> dict[Item, list[Node]]:
+def one_by_one(batch: Pairs) -> Pairs:
+    """The batch with all chains of an item next to each other."""
+    return [(item, node) for item, nodes in by_item(batch).items() for node in nodes]
+
+
+def by_item(batch: Pairs) -> dict[Item, list[Node]]:
     """The nodes of a batch by item, in order."""
     nodes: dict[Item, list[Node]] = defaultdict(list)
     for item, node in batch:
@@ -178,9 +223,17 @@ def widen(value: object, size: int) -> object:
     return value
 
 
-def stack_padded(values: tuple, n: int) -> object:
-    """Per-item tensors `[1, n_i, ...]` padded to n and stacked `[items, n, ...]`; anything else must be the same."""
+def joined(values: tuple, lengths: np.ndarray) -> object:
+    """Per-item tensors `[1, n_i, ...]` (or `[n_i]`) one behind the other; anything else must be the same, and the first is it."""
     first = values[0]
-    if not isinstance(first, Tensor) or first.ndim < 2 or first.shape[0] != 1:
+    if not all(isinstance(v, Tensor) and n in v.shape[:2] for v, n in zip(values, lengths, strict=True)):
         return first
-    return torch.cat([torch.nn.functional.pad(v, (0, 0) * (v.ndim - 2) + (0, n - v.shape[1])) for v in values])
+    return torch.cat(values, dim=min(1, first.ndim - 1))
+
+
+def rows_of_joined(value: object, rows: Tensor, total: int) -> object:
+    """The rows `[N]` of what was joined, which has so many rows in all; anything else as it is."""
+    axis = min(1, value.ndim - 1) if isinstance(value, Tensor) else -1
+    if isinstance(value, Tensor) and axis >= 0 and value.shape[axis] == total:
+        return value.index_select(axis, rows)
+    return value

@@ -16,21 +16,11 @@ from cola_search.model.executor import Executor
 from cola_search.model.free_memory import free_memory
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
-from cola_search.model.riding import rides, unfollowed
+from cola_search.model.riding import OF_THE_FAMILY, rides, unfollowed
 from cola_search.model.stock import Encoded, Stock
 from cola_search.replica import is_fatal
 
 log = logging.getLogger(__name__)
-
-
-OF_THE_FAMILY = (
-    TypeError,
-    ValueError,
-    AttributeError,
-    LookupError,
-    AssertionError,
-    RuntimeError,
-)  # what layers raise that are handed what they were not made for
 
 
 @dataclass(eq=False)

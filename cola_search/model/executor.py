@@ -17,20 +17,21 @@ from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import (
     Item,
+    Pairs,
     Stack,
     Waiting,
+    as_rows,
     batch_inputs,
     by_item,
-    groups_by_length,
+    groups_of,
     kv_rows_of,
-    own_rows,
     room_for,
     rows_of,
 )
 from cola_search.model.free_memory import fits
 from cola_search.model.heap import Heap
 from cola_search.model.packing import pack
-from cola_search.model.partial_layer import Capture, KvLayout, run_rows
+from cola_search.model.partial_layer import Capture, KvLayout, run_reads
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Executor:
         self.pool = RowPool(rows, anatomy.width, anatomy.dtype, anatomy.device)
         self.kv_pool = RowPool(rows, kv_width, anatomy.dtype, anatomy.device) if self.kv else None
         self.samples_in_flight = samples_in_flight
+        self.mixes = not anatomy.additive_masks  # whether items share batches; a trial at load may say no
         self.quota = self.pool.capacity // samples_in_flight  # a fixed share: what is dropped follows from the sample
         self.max_batch_tokens = max_batch_tokens
         self._open: dict[Item, None] = {}
@@ -237,64 +239,64 @@ class Executor:
                     waiting.add(item, node)
         return path[-1]
 
-    def _run_groups(self, batch: list[tuple[Item, Node]], run: Callable[[list[tuple[Item, Node]]], None]) -> None:
+    def _run_groups(self, batch: Pairs, run: Callable[[Pairs], None]) -> None:
         """Runs a batch group by group; where memory does not suffice for a group, its halves, and from then on smaller ones."""
-        for group in groups_by_length(batch, self.max_batch_tokens):
+        for group in groups_of(batch, self.max_batch_tokens, self.mixes):
             self._heap.tidy()
             if fits(partial(run, group), alone=len(group) == 1):
                 continue
             # nothing was entered for this group yet
-            self.max_batch_tokens = max(1, len(group) // 2) * group[0][0].num_rows
+            lengths = [item.num_rows for item, _ in group]
+            self.max_batch_tokens = max(max(lengths), sum(lengths) // 2)
             log.warning("out of memory: engine.max_batch_tokens is %d from now on.", self.max_batch_tokens)
             self._run_groups(group, run)
 
-    def _run_batch(self, layer: int, batch: list[tuple[Item, Node]], final: dict, waiting: Waiting) -> None:
-        hidden, call, mask = batch_inputs(self.pool, layer, batch, self._stack)
+    def _run_batch(self, layer: int, pairs: Pairs, final: dict, waiting: Waiting) -> None:
+        batch = batch_inputs(self.pool, layer, pairs, self._stack)
         capture = Capture() if self.kv else None
-        out = self.anatomy.run_layer(layer, hidden, call, mask, capture)
+        out = self.anatomy.run_layer(layer, batch.hidden, batch.call, batch.mask, capture).flatten(0, 1)
         # everything that takes memory comes before anything is entered, so that a batch without room can be tried again
-        states = own_rows(batch, out, self.pool)
-        kv = own_rows(batch, capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
-        ended = [(i, item, node) for i, (item, node) in enumerate(batch) if node in final]
+        states = as_rows(out, self.pool)
+        kv = as_rows(capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
+        ended = [(start, item, node) for start, (item, node) in zip(batch.starts, pairs, strict=True) if node in final]
         if ended:
             self._read_rows(out, ended, final)  # once more, to the same places, if the batch is tried again
-        for item, nodes in by_item(batch).items():
+        for item, nodes in by_item(pairs).items():
             for node in nodes:
                 node.origin.todo.remove(node)
             item.prefixes.keep(nodes)
             item.layer_executions += len(nodes)
-        self.pool.write(np.concatenate([rows_of(node) for _, node in batch]), states)
-        self._write_kv(batch, kv)
-        for i, (item, node) in enumerate(batch):
+        self.pool.write(np.concatenate([rows_of(node) for _, node in pairs]), states)
+        self._write_kv(pairs, kv)
+        before = batch.hidden.flatten(0, 1)
+        for start, (item, node) in zip(batch.starts, pairs, strict=True):
             if item.watch is not None:
-                item.watch.layer(layer, hidden[i : i + 1, : item.num_rows], out[i : i + 1, : item.num_rows])
+                own = slice(start, start + item.num_rows)
+                item.watch.layer(layer, before[own][None], out[own][None])
             for child in node.todo:
                 waiting.add(item, child)
 
     def _read_rows(self, out: Tensor, ended: list[tuple[int, Item, Node]], final: dict[Node, Tensor]) -> None:
-        """Enters the rows that are read of the sequences that end here, gathered at once."""
-        n = out.shape[1]
-        rows = np.concatenate([i * n + item.reads for i, item, _ in ended])
-        flat = out.reshape(-1, out.shape[2]).index_select(0, torch.from_numpy(rows).to(out.device, non_blocking=True))
-        parts = flat.split([len(item.reads) for _, item, _ in ended])
-        for (_, _, node), part in zip(ended, parts, strict=True):
+        """Enters the rows that are read of the sequences that end here, which begin at those rows of `out`, gathered at once."""
+        rows = np.concatenate([start + item.reads for start, item, _ in ended])
+        parts = out.index_select(0, torch.from_numpy(rows).to(out.device, non_blocking=True))
+        for (_, _, node), part in zip(ended, parts.split([len(item.reads) for _, item, _ in ended]), strict=True):
             final[node].copy_(part)
 
-    def _run_last(self, layer: int, batch: list[tuple[Item, Node]], final: dict) -> None:
+    def _run_last(self, layer: int, pairs: Pairs, final: dict) -> None:
         """The last layer of chains: only the rows that are read go through it, and its state is not kept."""
-        hidden, call, mask = batch_inputs(self.pool, layer, batch, self._stack)
-        out, capture = run_rows(self.anatomy, layer, hidden, call, mask, [item.reads for item, _ in batch])
-        kv = own_rows(batch, capture.flat(), self.kv_pool) if self.kv_pool else None
-        for i, (item, node) in enumerate(batch):
+        out, capture = run_reads(self.anatomy, layer, batch_inputs(self.pool, layer, pairs, self._stack))
+        kv = as_rows(capture.flat(), self.kv_pool) if self.kv_pool else None
+        for (item, node), part in zip(pairs, out.split([len(item.reads) for item, _ in pairs]), strict=True):
             node.origin.todo.remove(node)
             if node in final:  # else its keys and values are wanted, and the state behind it is there
-                final[node].copy_(out[i, : len(item.reads)])
+                final[node].copy_(part)
             item.layer_executions += 1
         if self.kv:
-            for item, nodes in by_item(batch).items():
+            for item, nodes in by_item(pairs).items():
                 item.prefixes.take_kv(nodes)
-        self._write_kv(batch, kv)
+        self._write_kv(pairs, kv)
 
-    def _write_kv(self, batch: list[tuple[Item, Node]], values: Tensor | None) -> None:
+    def _write_kv(self, batch: Pairs, values: Tensor | None) -> None:
         if self.kv_pool is not None and values is not None:
             self.kv_pool.write(np.concatenate([kv_rows_of(node) for _, node in batch]), values)

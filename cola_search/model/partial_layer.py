@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.batches import Batch
+from cola_search.model.ragged import RaggedMask, groups_of_sequences
 
 
 class NothingCached:
@@ -39,7 +41,7 @@ class StopAtUpdate(NothingCached):
 class Capture(NothingCached):
     """A cache that remembers the keys and values `[B, heads, n, width]` of one layer call, behind those of other rows if given.
 
-    order: `[B, n]`, the row of its sample that each of them is; None where they are in order.
+    order: `[n]`, the row that each of them is; None where they are in order.
     """
 
     def __init__(self, keys: Tensor | None = None, values: Tensor | None = None, order: Tensor | None = None):
@@ -51,14 +53,12 @@ class Capture(NothingCached):
         return self.keys, self.values
 
     def flat(self) -> Tensor:
-        """Keys and values `[B, n, width]` side by side, in the sample's row order."""
+        """Keys and values `[B, n, width]` side by side, in order."""
         assert self.keys is not None and self.values is not None
         flat = torch.cat([self.keys.transpose(1, 2).flatten(2), self.values.transpose(1, 2).flatten(2)], dim=-1)
         if self.order is None:
             return flat
-        ordered = torch.zeros_like(flat)
-        ordered[torch.arange(len(flat), device=flat.device)[:, None], self.order.to(flat.device)] = flat
-        return ordered
+        return torch.empty_like(flat).index_copy_(1, self.order.to(flat.device), flat)
 
 
 @dataclass(frozen=True)
@@ -91,57 +91,54 @@ def keys_and_values(anatomy: Anatomy, layer: int, hidden: Tensor, call: dict, ma
     raise RuntimeError(f"layer {layer} never asked its cache for keys and values")
 
 
-def run_rows(
-    anatomy: Anatomy, layer: int, hidden: Tensor, call: dict, mask: Tensor, rows: list[np.ndarray]
-) -> tuple[Tensor, Capture]:
-    """Output `[B, R, d]` of a layer for some rows of each sequence, and the keys and values of all rows.
-
-    hidden: states `[B, n, d]`; mask: bool `[B, 1, n, n]`; rows: per sequence the wanted rows, R of them or fewer (what comes
-    out behind a sequence's own is of no meaning).
-    """
-    size, n = hidden.shape[:2]
-    wanted, real = padded(rows, hidden.device)
-    rest = [unread(some, n) for some in rows]
-    if not any(len(some) for some in rest):
-        cache = Capture()
-        return anatomy.run_layer(layer, hidden, call, mask, cache), cache
-    others, other_real = padded(rest, hidden.device)
-    at = torch.arange(size, device=hidden.device)[:, None]
-    seen = mask[:, 0]
-    keys, values = keys_and_values(
-        anatomy, layer, hidden[at, others], pick(call, n, at, others), mask[:, :, :1, : others.shape[1]]
-    )
-    order = torch.cat([others, wanted], dim=1)
-    columns = torch.cat([other_real, real], dim=1)  # a row that only fills up must not be looked at twice
-    sub = seen[at[:, :, None], wanted[:, :, None], order[:, None, :]] & columns[:, None, :]
-    cache = Capture(keys, values, order)
-    return anatomy.run_layer(layer, hidden[at, wanted], pick(call, n, at, wanted), sub[:, None], cache), cache
+def run_reads(anatomy: Anatomy, layer: int, batch: Batch) -> tuple[Tensor, Capture]:
+    """Of a layer the output `[R, d]` for the rows that are read, one chain behind the other, and all rows' keys and values."""
+    if batch.stack is None:
+        item = batch.pairs[0][0]
+        unread, reads = item.unread, item.reads
+    else:
+        starts = list(zip(batch.starts, batch.pairs, strict=True))
+        unread = np.concatenate([start + item.unread for start, (item, _) in starts])
+        reads = np.concatenate([start + item.reads for start, (item, _) in starts])
+    cache = Capture()
+    if not len(unread):
+        out = anatomy.run_layer(layer, batch.hidden, batch.call, batch.mask, cache)
+        return out.flatten(0, 1), cache
+    n, device = batch.hidden.shape[1], batch.hidden.device
+    others, wanted = (torch.from_numpy(rows).to(device, non_blocking=True) for rows in (unread, reads))
+    hidden, call = batch.hidden.index_select(1, others), pick(batch.call, n, others)
+    keys, values = keys_and_values(anatomy, layer, hidden, call, batch.mask[:, :, :1, : len(others)])
+    cache = Capture(keys, values, torch.cat([others, wanted]))
+    hidden, call = batch.hidden.index_select(1, wanted), pick(batch.call, n, wanted)
+    return anatomy.run_layer(layer, hidden, call, reads_mask(layer, batch), cache).flatten(0, 1), cache
 
 
-def unread(rows: np.ndarray, n: int) -> np.ndarray:
-    """The others of rows 0 to n - 1, in order; as np.setdiff1d, which takes longer than a small layer."""
-    free = np.ones(n, dtype=bool)
-    free[rows] = False
-    return np.flatnonzero(free)
+def reads_mask(layer: int, batch: Batch) -> Tensor:
+    """What the rows that are read see where the other rows of all chains come first, and then theirs."""
+    if batch.stack is None or batch.places is None:
+        item = batch.pairs[0][0]
+        return item.last_sees(item.masks[layer]).expand(len(batch.pairs), -1, -1, -1)
+    reads = np.array([len(item.reads) for item, _ in batch.pairs])
+    lengths = np.array([item.num_rows for item, _ in batch.pairs])
+    rest = lengths - reads
+    starts, rest_starts = np.cumsum(reads) - reads, np.cumsum(rest) - rest
+
+    def keys(some: slice) -> np.ndarray:
+        column = np.minimum(np.arange(lengths[some][0]), lengths[some, None] - 1)
+        read = rest.sum() + starts[some, None] + column - rest[some, None]
+        return np.where(column < rest[some, None], rest_starts[some, None] + column, read)
+
+    groups = groups_of_sequences(batch.stack.mask(layer, last=True), batch.places, reads, starts, keys, lengths)
+    return RaggedMask.of(groups, int(reads.sum()), int(lengths.sum()), batch.hidden.device)
 
 
-def padded(rows: list[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Row indices `[B, R]`, short lists filled up with their first (or row 0), and which of them are real."""
-    longest = max(map(len, rows))
-    index = np.zeros((len(rows), longest), dtype=np.int64)
-    real = np.zeros((len(rows), longest), dtype=bool)
-    for i, some in enumerate(rows):
-        index[i, : len(some)], index[i, len(some) :] = some, some[0] if len(some) else 0
-        real[i, : len(some)] = True
-    return torch.from_numpy(index).to(device, non_blocking=True), torch.from_numpy(real).to(device, non_blocking=True)
-
-
-def pick(call: dict, n: int, at: Tensor, rows: Tensor) -> dict:
-    """The layer's arguments for some rows: tensors `[B, n, ...]` are indexed by `[B, 1]` and `[B, R]`, anything else stays."""
+def pick(call: dict, n: int, rows: Tensor) -> dict:
+    """The layer's arguments for some rows `[R]`: of tensors `[B, n, ...]` and `[n]` these, anything else stays."""
 
     def one(value: object) -> object:
-        if isinstance(value, Tensor) and value.ndim >= 2 and value.shape[1] == n:
-            return value[at if value.shape[0] > 1 else 0, rows]
+        axis = min(1, value.ndim - 1) if isinstance(value, Tensor) else -1
+        if isinstance(value, Tensor) and axis >= 0 and value.shape[axis] == n:
+            return value.index_select(axis, rows)
         return value
 
     return tree_map(one, call)

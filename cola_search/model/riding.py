@@ -12,7 +12,16 @@ from cola_search.model.executor import Executor
 from cola_search.model.surgery import apply_chain
 
 SEQUENCES = [[5, 6, 7, 8, 9, 6, 5, 11], [5, 6, 7, 10, 5, 9]]  # a shared beginning of 3 tokens, then apart
+SHORTER = [[9, 8, 5, 6, 7, 12]]  # of an item that rides beside
 NEXT = 12  # fed as the first generated token
+OF_THE_FAMILY = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    RuntimeError,
+)  # what layers raise that are handed what they were not made for
 # what transformers' generate looks at beside the likeliest token, and what asks for nothing; None never asks
 UNFOLLOWED: dict[str, tuple] = {
     "bad_words_ids": ([],),
@@ -50,22 +59,38 @@ def unfollowed(generation_config: Any) -> str | None:
 def rides(executor: Executor, hf: Any) -> str | None:
     """None if the engine computes what the stock model does on an edited chain; else the reason why not.
 
-    The chain skips a layer and repeats the last one. Tolerance: 0.001 standard deviations of the logits in float32, 0.1 in
-    16 bits; a wrong mask, position or cache slot is off by far more.
+    The chain skips a layer and repeats the last one. Where two items of unlike length in one batch come out wrong, items share
+    none from then on. Tolerance: 0.001 standard deviations of the logits in float32, 0.1 in 16 bits; a wrong mask, position or
+    cache slot is off by far more.
     """
+    if executor.mixes:
+        try:
+            executor.mixes = _off(executor, hf, 2) is None
+        except OF_THE_FAMILY:
+            executor.mixes = False
+    return _off(executor, hf, 1)
+
+
+def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
+    """What is wrong when so many items ride together, None if nothing is."""
     chain = edited_chain(len(executor.anatomy.layers))
+    prompts = [some[:1] if executor.kv else some for some in (SEQUENCES, SHORTER)[:num_items]]
+    items = [executor.open(some, [[len(one) - 6, len(one) - 1] for one in some]) for some in prompts]
     limit = 1e-3 if executor.anatomy.dtype in (torch.float32, torch.float64) else 0.1
-    item = executor.open(SEQUENCES[:1] if executor.kv else SEQUENCES, [[2, 7]] if executor.kv else [[2, 7], [5]])
     try:
-        rows = executor.run([(item, [chain])])[0][0]
-        found = [("the prompt pass", executor.anatomy.logits(rows), stock_rows(hf, chain, item, SEQUENCES))]
-        if executor.kv:
-            decoder = Decoder(executor, [item], [chain], [8], 2)
+        rows = executor.run_part([(item, [chain]) for item in items])
+        found = [
+            ("the prompt pass", executor.anatomy.logits(own), stock_rows(hf, chain, item, some))
+            for (own,), item, some in zip(rows, items, prompts, strict=True)
+        ]
+        if executor.kv and num_items == 1:
+            decoder = Decoder(executor, items, [chain], [len(prompts[0][0])], 2)
             decoder.load_prompts()
             step = executor.anatomy.logits(decoder.step(np.array([NEXT]), 0))
-            found.append(("a cached step", step, stock_logits(hf, chain, [*SEQUENCES[0], NEXT])[-1:]))
+            found.append(("a cached step", step, stock_logits(hf, chain, [*prompts[0][0], NEXT])[-1:]))
     finally:
-        executor.close(item)
+        for item in items:
+            executor.close(item)
     for what, ours, stock in found:
         off = ((ours.float() - stock).abs().mean() / stock.std()).item()
         if not off < limit:
@@ -87,6 +112,6 @@ def stock_logits(hf: Any, chain: tuple[int, ...], tokens: list[int]) -> Tensor:
 def stock_rows(hf: Any, chain: tuple[int, ...], item: Item, sequences: list[list[int]]) -> Tensor:
     """The stock model's logits at the rows that the item reads."""
     logits: dict[int, Tensor] = {}
-    for rows, tokens in zip(item.packed.rows, sequences, strict=False):
+    for rows, tokens in zip(item.packed.rows, sequences, strict=True):
         logits |= dict(zip(rows, stock_logits(hf, chain, tokens), strict=True))
     return torch.stack([logits[row] for row in item.reads.tolist()])
