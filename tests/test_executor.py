@@ -11,11 +11,11 @@ from families import FAMILIES, tiny
 from transformers import PreTrainedModel
 
 from cola_search.errors import UserError
+from cola_search.model import batches as batches_module
 from cola_search.model import executor as executor_module
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
-from cola_search.model.ragged import RaggedMask
 from cola_search.model.riding import rides, stock_logits, stock_rows
 
 BYTES = 1_000_000
@@ -118,7 +118,7 @@ def test_a_family_whose_attention_mixes_up_sequences_is_found_out_and_its_items_
     def plain(groups, queries, keys, device):
         return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=device)
 
-    monkeypatch.setattr(RaggedMask, "of", plain)
+    monkeypatch.setattr(batches_module, "ragged_mask", plain)
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
     assert rides(executor, llama) is None
     assert not executor.mixes

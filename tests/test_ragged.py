@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
-from cola_search.model.ragged import RaggedMask, by_length, groups_of_sequences, laid_out
+from cola_search.model.ragged import by_length, groups_of_sequences, laid_out, ragged_mask
 
 LENGTHS = np.array([9, 9, 7, 3])
 PLACES = np.array([1, 0, 2, 3])  # the items of these sequences, of 9, 9, 7 and 3 rows
@@ -32,7 +32,7 @@ def starts_of(lengths: np.ndarray) -> np.ndarray:
 def test_each_sequence_attends_as_if_it_were_alone(key_heads: int) -> None:
     query, key, value = states(28), states(28, key_heads, 1), states(28, key_heads, 2)
     groups = groups_of_sequences(causal([9, 9, 7, 3]), PLACES, LENGTHS, starts_of(LENGTHS))
-    mask = RaggedMask.of(groups, 28, 28, query.device)
+    mask = ragged_mask(groups, 28, 28, query.device)
     found = attend(query, key, value, attn_mask=mask, scale=0.3, enable_gqa=key_heads < 4)
     assert found.shape == query.shape
     for start, n in zip(starts_of(LENGTHS), LENGTHS, strict=True):
@@ -55,17 +55,11 @@ def test_queries_of_some_rows_see_keys_that_lie_elsewhere() -> None:
 
     query, key, value = states(3), states(9, seed=1), states(9, seed=2)
     groups = groups_of_sequences(masks, np.array([0, 1]), wanted, starts_of(wanted), keys, lengths)
-    found = attend(query, key, value, attn_mask=RaggedMask.of(groups, 3, 9, query.device))
+    found = attend(query, key, value, attn_mask=ragged_mask(groups, 3, 9, query.device))
     for i, own in enumerate([slice(0, 2), slice(2, 3)]):
         seen = masks[i : i + 1, :, : wanted[i], : lengths[i]]
         alone = attend(query[:, :, own], key[:, :, rows[i]], value[:, :, rows[i]], attn_mask=seen)
         torch.testing.assert_close(found[:, :, own], alone)
-
-
-def test_a_mask_that_is_cut_or_moved_still_knows_its_sequences_and_has_the_shape_of_one() -> None:
-    mask = RaggedMask.of([], 5, 9, torch.device("cpu"))
-    assert mask[:, :, :, :9] is mask and mask.to("cpu") is mask
-    assert mask.shape == (1, 1, 5, 9) and mask.dtype == torch.bool and mask.ndim == 4
 
 
 def test_sequences_of_about_the_same_length_go_together() -> None:

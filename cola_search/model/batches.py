@@ -14,7 +14,7 @@ from cola_search.model.anatomy import LayerCalls
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.packing import Packed
 from cola_search.model.prefixes import Node, Prefixes, RowPool
-from cola_search.model.ragged import RaggedMask, groups_of_sequences
+from cola_search.model.ragged import groups_of_sequences, ragged_mask
 
 
 @dataclass(eq=False)
@@ -160,7 +160,7 @@ def batch_inputs(pool: RowPool, layer: int, pairs: Pairs, stack: Stack | None = 
     stack = stack or Stack(tuple(items))
     places = stack.places(pairs)
     groups = groups_of_sequences(stack.mask(layer), places, lengths, starts)
-    mask = RaggedMask.of(groups, len(hidden), len(hidden), hidden.device)
+    mask = ragged_mask(groups, len(hidden), len(hidden), hidden.device)
     return Batch(pairs, hidden[None], stack.call(layer, places, hidden.device), mask, starts, stack, places)
 
 

@@ -5,19 +5,20 @@ keys and values (a repeated layer is composition, not a shared cache), and slots
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from cola_search.model.attending_mask import AttendingMask
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
 from cola_search.model.partial_layer import NothingCached
 from cola_search.model.prefixes import Node
-from cola_search.model.short_keys import ShortKeys, by_length
+from cola_search.model.short_keys import attend_by_length, by_length
 
 Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> whether it is done
 SLOTS_AT_ONCE = 64  # slots whose prompt is copied at once: few launches, little memory beside the slots
@@ -71,7 +72,6 @@ class Decoder:
         self.columns = max(prompt_rows) + max_new_tokens
         self.rules = executor.layer_rules(self.columns)
         self.tokens_run = np.zeros(len(chains))
-        self.attention = ShortKeys()
         self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 
     def plan(self, active: list[int]) -> None:
@@ -135,11 +135,9 @@ class Decoder:
             torch.from_numpy(tokens)[:, None].to(device), column[:, None], self.anatomy.as_handed(ones)
         )
         hidden, masks = calls.hidden.clone(), self._masks(column, lengths[0])
-        split = len(by_length(lengths)) > 1
-        with self.attention if split else nullcontext():
-            for stage in self.stages:
-                call = calls.calls[calls.kinds[stage.layer]]
-                hidden = self._run(stage, hidden, call, masks[id(self.rules[stage.layer])], column, lengths)
+        for stage in self.stages:
+            call = calls.calls[calls.kinds[stage.layer]]
+            hidden = self._run(stage, hidden, call, masks[id(self.rules[stage.layer])], column, lengths)
         self.tokens_run[self.active] += 1
         return hidden[:, 0]
 
@@ -148,9 +146,9 @@ class Decoder:
     ) -> Tensor:
         """The states `[active, 1, d]` after one batch of a layer; the other arguments are those of all active chains."""
         own = lengths[stage.chains]
-        self.attention.groups = by_length(own)
         if len(own) == len(lengths):
-            return self.anatomy.run_layer(stage.layer, hidden, call, mask, SlotCache(self, stage.slots, column, own[0]))
+            cache = SlotCache(self, stage.slots, column, own[0])
+            return self.anatomy.run_layer(stage.layer, hidden, call, self._by_length(mask, own), cache)
         index = torch.from_numpy(stage.chains).to(hidden.device)
 
         def pick(value: object) -> object:
@@ -158,8 +156,14 @@ class Decoder:
 
         cache = SlotCache(self, stage.slots, column[index], own[0])
         rows, mask = hidden.index_select(0, index), mask[..., : own[0]].index_select(0, index)
-        out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), mask, cache)
+        out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), self._by_length(mask, own), cache)
         return hidden.index_copy(0, index, out)
+
+    def _by_length(self, mask: Tensor, lengths: np.ndarray) -> Tensor:
+        """The mask, by which short rows do not wade through the empty columns of long ones."""
+        groups = by_length(lengths)
+        alone = len(groups) == 1 or self.anatomy.additive_masks
+        return mask if alone else AttendingMask.of(mask, partial(attend_by_length, groups))
 
     def _masks(self, column: Tensor, last: int) -> dict[int, Tensor]:
         """Per rule bool `[active, 1, 1, last]`: what the tokens in these columns `[active]` may see."""

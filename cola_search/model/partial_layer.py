@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Batch
-from cola_search.model.ragged import RaggedMask, groups_of_sequences
+from cola_search.model.ragged import groups_of_sequences, ragged_mask
 
 
 class NothingCached:
@@ -129,7 +129,7 @@ def reads_mask(layer: int, batch: Batch) -> Tensor:
         return np.where(column < rest[some, None], rest_starts[some, None] + column, read)
 
     groups = groups_of_sequences(batch.stack.mask(layer, last=True), batch.places, reads, starts, keys, lengths)
-    return RaggedMask.of(groups, int(reads.sum()), int(lengths.sum()), batch.hidden.device)
+    return ragged_mask(groups, int(reads.sum()), int(lengths.sum()), batch.hidden.device)
 
 
 def pick(call: dict, n: int, rows: Tensor) -> dict:

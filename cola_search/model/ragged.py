@@ -6,6 +6,7 @@ a mask that knows where each sequence lies, and is done for groups of about the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
+from cola_search.model.attending_mask import AttendingMask
+
 SHORTER = 0.6  # sequences of at most this share of a group's longest begin a new group
-STAYS = {Tensor.to, Tensor.__getitem__, Tensor.contiguous, Tensor.expand}  # leave a mask of sequences what it is
 
 
 @dataclass(frozen=True)
@@ -49,38 +51,19 @@ def _taken(states: Tensor, rows: Tensor | slice, size: int) -> Tensor:
     return some.unflatten(1, (size, -1)).transpose(0, 1)
 
 
-class RaggedMask(Tensor):
-    """Stands for a mask `[1, 1, Q, K]` of sequences that lie one behind the other; torch's attention goes group by group.
+def ragged_mask(groups: Sequence[Group], queries: int, keys: int, device: torch.device) -> AttendingMask:
+    """Stands for the mask `[1, 1, queries, keys]` of sequences that lie one behind the other.
 
-    A family whose attention does anything else with its mask cannot ride this way, which a trial at load finds out.
+    A family whose attention is not torch's own cannot ride this way, which a trial at load finds out.
     """
-
-    groups: Sequence[Group]
-
-    @staticmethod
-    def of(groups: Sequence[Group], queries: int, keys: int, device: torch.device) -> "RaggedMask":
-        """The mask for so many rows of queries and keys in all."""
-        plain = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device).expand(1, 1, queries, keys)
-        mask = Tensor._make_subclass(RaggedMask, plain)
-        mask.groups = groups
-        return mask
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is attend:
-            return _grouped(*args, **kwargs)
-        if func in STAYS:
-            return args[0]
-        with torch._C.DisableTorchFunctionSubclass():
-            return func(*args, **kwargs)
+    plain = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device).expand(1, 1, queries, keys)
+    return AttendingMask.of(plain, partial(_attend_by_group, groups))
 
 
-def _grouped(query: Tensor, key: Tensor, value: Tensor, attn_mask: RaggedMask, **rest: Any) -> Tensor:
-    rows = [group.attend(query, key, value, **rest) for group in attn_mask.groups]
-    return torch.cat(rows).transpose(0, 1)[None]
+def _attend_by_group(
+    groups: Sequence[Group], query: Tensor, key: Tensor, value: Tensor, _: Tensor, **rest: Any
+) -> Tensor:
+    return torch.cat([group.attend(query, key, value, **rest) for group in groups]).transpose(0, 1)[None]
 
 
 def by_length(lengths: np.ndarray) -> list[slice]:

@@ -1,13 +1,12 @@
 """Attention of one new token a row, where short rows do not wade through the empty columns of long ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
-from torch.overrides import TorchFunctionMode
 
 SHORTER = 0.75  # rows of at most this share of a group's longest begin a new group
 KEYS_WORTH_A_CALL = 4096  # a group must save so many (row, column) pairs
@@ -28,25 +27,12 @@ def by_length(lengths: np.ndarray) -> list[Group]:
     return groups
 
 
-class ShortKeys(TorchFunctionMode):
-    """Splits every `scaled_dot_product_attention` within its block by the groups that it is told of.
-
-    It works for every family that calls torch's attention, and changes nothing for one that does not.
-    """
-
-    groups: Sequence[Group] = ()
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is attend and len(self.groups) > 1 and isinstance(kwargs.get("attn_mask"), Tensor):
-            return self._grouped(*args, **kwargs)
-        return func(*args, **kwargs)
-
-    def _grouped(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, **rest: Any) -> Tensor:
-        parts = [
-            attend(query[rows], key[rows, :, :n], value[rows, :, :n], attn_mask=attn_mask[rows, ..., :n], **rest)
-            for rows, n in self.groups
-        ]
-        return torch.cat(parts)
+def attend_by_length(
+    groups: Sequence[Group], query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **rest: Any
+) -> Tensor:
+    """Attention under a mask `[B, 1, 1, columns]`, group by group, of no more columns than a group's longest row has."""
+    parts = [
+        attend(query[rows], key[rows, :, :n], value[rows, :, :n], attn_mask=mask[rows, ..., :n], **rest)
+        for rows, n in groups
+    ]
+    return torch.cat(parts)
