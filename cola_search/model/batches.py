@@ -100,7 +100,7 @@ class Stack:
     def call(self, layer: int, places: np.ndarray, device: torch.device) -> dict:
         """The layer's arguments `[1, N, ...]` for chains of the items at these places, one behind the other."""
         rows = torch.from_numpy(np.concatenate([self._rows[place] for place in places])).to(device, non_blocking=True)
-        return tree_map(lambda value: rows_of_joined(value, rows, int(self._starts[-1])), self._call(layer))
+        return pick(self._call(layer), int(self._starts[-1]), rows)
 
     def _call(self, layer: int) -> dict:
         key = tuple(item.calls.kinds[layer] for item in self.items)
@@ -223,17 +223,25 @@ def widen(value: object, size: int) -> object:
     return value
 
 
+def row_axis(value: object, n: int) -> int | None:
+    """Which axis of `[B, n, ...]` or `[n, ...]` is that of the n rows; None for anything else."""
+    if not isinstance(value, Tensor):
+        return None
+    return next((axis for axis in (1, 0) if axis < value.ndim and value.shape[axis] == n), None)
+
+
 def joined(values: tuple, lengths: np.ndarray) -> object:
-    """Per-item tensors `[1, n_i, ...]` (or `[n_i]`) one behind the other; anything else must be the same, and the first is it."""
-    first = values[0]
-    if not all(isinstance(v, Tensor) and n in v.shape[:2] for v, n in zip(values, lengths, strict=True)):
-        return first
-    return torch.cat(values, dim=min(1, first.ndim - 1))
+    """Per-item tensors of n_i rows one behind the other; anything else must be the same, and the first is it."""
+    axes = {row_axis(value, n) for value, n in zip(values, lengths.tolist(), strict=True)}
+    axis = axes.pop()
+    return values[0] if axis is None or axes else torch.cat(values, axis)
 
 
-def rows_of_joined(value: object, rows: Tensor, total: int) -> object:
-    """The rows `[N]` of what was joined, which has so many rows in all; anything else as it is."""
-    axis = min(1, value.ndim - 1) if isinstance(value, Tensor) else -1
-    if isinstance(value, Tensor) and axis >= 0 and value.shape[axis] == total:
-        return value.index_select(axis, rows)
-    return value
+def pick(call: dict, n: int, rows: Tensor) -> dict:
+    """The layer's arguments for some `[R]` of its n rows; what has no such rows stays as it is."""
+
+    def one(value: object) -> object:
+        axis = row_axis(value, n)
+        return value if axis is None else value.index_select(axis, rows)  # type: ignore[attr-defined]
+
+    return tree_map(one, call)

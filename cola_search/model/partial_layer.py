@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from cola_search.model.anatomy import Anatomy
-from cola_search.model.batches import Batch
+from cola_search.model.batches import Batch, pick
 from cola_search.model.ragged import groups_of_sequences, ragged_mask
 
 
@@ -130,15 +129,3 @@ def reads_mask(layer: int, batch: Batch) -> Tensor:
 
     groups = groups_of_sequences(batch.stack.mask(layer, last=True), batch.places, reads, starts, keys, lengths)
     return ragged_mask(groups, int(reads.sum()), int(lengths.sum()), batch.hidden.device)
-
-
-def pick(call: dict, n: int, rows: Tensor) -> dict:
-    """The layer's arguments for some rows `[R]`: of tensors `[B, n, ...]` and `[n]` these, anything else stays."""
-
-    def one(value: object) -> object:
-        axis = min(1, value.ndim - 1) if isinstance(value, Tensor) else -1
-        if isinstance(value, Tensor) and axis >= 0 and value.shape[axis] == n:
-            return value.index_select(axis, rows)
-        return value
-
-    return tree_map(one, call)

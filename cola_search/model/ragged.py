@@ -107,13 +107,14 @@ def groups_of_sequences(
     key_lengths = lengths if key_lengths is None else key_lengths
     index = _on(places, device)
     for some in by_length(key_lengths):
-        rows, real = laid_out(lengths[some], starts[some])
-        columns = rows if keys is None else keys(some)
+        laid, real = laid_out(lengths[some], starts[some])
+        rows = laid if isinstance(laid, slice) else _on(laid, device)
+        columns = rows if keys is None else _on(keys(some), device)
         mask = masks.index_select(0, index[some])[:, :, : int(lengths[some].max()), : int(key_lengths[some][0])]
-        groups.append(Group(_on(rows, device), _on(columns, device), mask, None if real is None else _on(real, device)))
+        groups.append(Group(rows, columns, mask, None if real is None else _on(real, device)))
     return groups
 
 
-def _on(rows: Any, device: torch.device) -> Any:
+def _on(rows: np.ndarray, device: torch.device) -> Tensor:
     """Indices on the device."""
-    return rows if isinstance(rows, slice) else torch.from_numpy(rows).to(device, non_blocking=True)
+    return torch.from_numpy(rows).to(device, non_blocking=True)
