@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from cola_search.errors import UserError
 from cola_search.model import batches as batches_module
 from cola_search.model import executor as executor_module
+from cola_search.model import ragged as ragged_module
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
@@ -99,17 +100,23 @@ def test_items_of_unlike_length_share_layer_calls_without_a_padded_row(
 ) -> None:
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
     work = two_items(executor)
-    real, shapes = executor.anatomy.run_layer, []
+    real, real_attend, shapes, seen = executor.anatomy.run_layer, ragged_module.attend, [], set()
 
     def run_layer(layer, hidden, *rest):
         shapes.append(hidden.shape[:2])
         return real(layer, hidden, *rest)
 
+    def attend(query, key, *rest, **more):
+        seen.add((query.shape[2], key.shape[2]))
+        return real_attend(query, key, *rest, **more)
+
     monkeypatch.setattr(executor.anatomy, "run_layer", run_layer)
+    monkeypatch.setattr(ragged_module, "attend", attend)
     executor.run([(item, [(0, 1, 2)]) for item, _ in work])
-    rows = sum(item.num_rows for item, _ in work)
-    reads = sum(len(item.reads) for item, _ in work)
+    sizes = [item.size for item, _ in work]
+    rows, reads = np.sum(sizes, axis=0).tolist()
     assert shapes == [(1, rows), (1, rows), (1, rows - reads), (1, reads)]
+    assert seen == {(n, n) for n, _ in sizes} | {(r, n) for n, r in sizes}
 
 
 def test_a_family_whose_attention_mixes_up_sequences_is_found_out_and_its_items_share_no_batch(

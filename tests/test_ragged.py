@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
-from cola_search.model.ragged import by_length, groups_of_sequences, laid_out, ragged_mask
+from cola_search.model.ragged import groups_of_sequences, ragged_mask, runs
 
 LENGTHS = np.array([9, 9, 7, 3])
 PLACES = np.array([1, 0, 2, 3])  # the items of these sequences, of 9, 9, 7 and 3 rows
@@ -18,7 +18,6 @@ def states(rows: int, heads: int = 4, seed: int = 0) -> Tensor:
 
 def causal(lengths: list[int]) -> Tensor:
     masks = torch.zeros(len(lengths), 1, max(lengths), max(lengths), dtype=torch.bool)
-    masks[..., 0] = True
     for i, n in enumerate(lengths):
         masks[i, 0, :n, :n] = torch.ones(n, n).tril()
     return masks
@@ -31,7 +30,7 @@ def starts_of(lengths: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("key_heads", [4, 2])
 def test_each_sequence_attends_as_if_it_were_alone(key_heads: int) -> None:
     query, key, value = states(28), states(28, key_heads, 1), states(28, key_heads, 2)
-    groups = groups_of_sequences(causal([9, 9, 7, 3]), PLACES, LENGTHS, starts_of(LENGTHS))
+    groups = groups_of_sequences(causal([9, 9, 7, 3]), PLACES, LENGTHS, LENGTHS)
     mask = ragged_mask(groups, 28, 28, query.device)
     found = attend(query, key, value, attn_mask=mask, scale=0.3, enable_gqa=key_heads < 4)
     assert found.shape == query.shape
@@ -48,13 +47,8 @@ def test_queries_of_some_rows_see_keys_that_lie_elsewhere() -> None:
     rows = [np.array([0, 1, 2, 7, 8]), np.array([3, 4, 5, 6])]  # of the keys of each sequence
     masks = torch.ones(2, 1, 2, 5, dtype=torch.bool)
     masks[0, 0, 0, 4] = False
-    masks[1, 0, :, 4] = False
-
-    def keys(some: slice) -> np.ndarray:
-        return np.array([np.resize(one, 5) for one in rows[some]])
-
     query, key, value = states(3), states(9, seed=1), states(9, seed=2)
-    groups = groups_of_sequences(masks, np.array([0, 1]), wanted, starts_of(wanted), keys, lengths)
+    groups = groups_of_sequences(masks, np.array([0, 1]), wanted, lengths, lambda some: np.array(rows[some]))
     found = attend(query, key, value, attn_mask=ragged_mask(groups, 3, 9, query.device))
     for i, own in enumerate([slice(0, 2), slice(2, 3)]):
         seen = masks[i : i + 1, :, : wanted[i], : lengths[i]]
@@ -62,16 +56,7 @@ def test_queries_of_some_rows_see_keys_that_lie_elsewhere() -> None:
         torch.testing.assert_close(found[:, :, own], alone)
 
 
-def test_sequences_of_about_the_same_length_go_together() -> None:
-    assert by_length(np.array([10, 9, 7, 6, 5, 2])) == [slice(0, 3), slice(3, 5), slice(5, 6)]
-
-
-def test_neighbours_of_one_length_need_no_padding() -> None:
-    assert laid_out(np.array([4, 4, 4]), np.array([8, 12, 16])) == (slice(8, 20), None)
-
-
-def test_behind_a_shorter_sequence_stands_its_last_row_which_is_not_real() -> None:
-    rows, real = laid_out(np.array([3, 2]), np.array([0, 3]))
-    assert isinstance(rows, np.ndarray) and real is not None
-    assert rows.tolist() == [[0, 1, 2], [3, 4, 4]]
-    assert real.tolist() == [0, 1, 2, 3, 4]
+def test_neighbours_of_the_same_lengths_are_one_run() -> None:
+    assert runs(np.array([[4], [4], [3], [4]])) == [slice(0, 2), slice(2, 3), slice(3, 4)]
+    assert runs(np.array([[4, 1], [4, 2], [4, 2]])) == [slice(0, 1), slice(1, 3)]
+    assert runs(np.array([[4]])) == [slice(0, 1)]

@@ -43,6 +43,11 @@ class Item:
     def num_rows(self) -> int:
         return len(self.packed.ids)
 
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """How many rows it has, and how many of them are read."""
+        return self.num_rows, len(self.reads)
+
     def last_sees(self, kind: int) -> Tensor:
         """What the rows that are read see in the last layer, bool `[1, 1, R, n]`: the other rows first, then themselves."""
         if kind not in self._last_sees:
@@ -110,10 +115,7 @@ class Stack:
         return self._calls[key]
 
     def mask(self, layer: int, *, last: bool = False) -> Tensor:
-        """Bool `[items, 1, Q, K]`: what each item's rows see, padded to the longest; if `last`, as `Item.last_sees`.
-
-        What only fills up sees the first row, for who sees nothing becomes no number.
-        """
+        """Bool `[items, 1, Q, K]`: what each item's rows see, in front of what fills up; if `last`, as `Item.last_sees`."""
         key = last, tuple(item.masks[layer] for item in self.items)
         if key not in self._masks:
             seen = [
@@ -121,7 +123,6 @@ class Stack:
             ]
             size = [max(one.shape[axis] for one in seen) for axis in (2, 3)]
             mask = torch.zeros(len(seen), 1, *size, dtype=torch.bool, device=seen[0].device)
-            mask[..., 0] = True
             for i, one in enumerate(seen):
                 mask[i, 0, : one.shape[2], : one.shape[3]] = one
             self._masks[key] = mask
@@ -146,9 +147,13 @@ class Batch:
     stack: Stack | None = None
     places: np.ndarray | None = None
 
+    def laid(self) -> list[tuple[int, Item, Node]]:
+        """The chains, each with the row where it begins."""
+        return [(start, item, node) for start, (item, node) in zip(self.starts.tolist(), self.pairs, strict=True)]
+
 
 def batch_inputs(pool: RowPool, layer: int, pairs: Pairs, stack: Stack | None = None) -> Batch:
-    """The batch of these chains, which are in order of length, longest first; `stack` holds at least their items."""
+    """The batch of these chains, those of one length next to each other; `stack` holds at least their items."""
     lengths = np.array([item.num_rows for item, _ in pairs])
     starts = np.cumsum(lengths) - lengths
     hidden = pool.read(np.concatenate([rows_of(node.origin) for _, node in pairs]))
@@ -159,7 +164,7 @@ def batch_inputs(pool: RowPool, layer: int, pairs: Pairs, stack: Stack | None = 
         return Batch(pairs, hidden.unflatten(0, (size, -1)), item.call(layer, size), mask, starts)
     stack = stack or Stack(tuple(items))
     places = stack.places(pairs)
-    groups = groups_of_sequences(stack.mask(layer), places, lengths, starts)
+    groups = groups_of_sequences(stack.mask(layer), places, lengths, lengths)
     mask = ragged_mask(groups, len(hidden), len(hidden), hidden.device)
     return Batch(pairs, hidden[None], stack.call(layer, places, hidden.device), mask, starts, stack, places)
 
@@ -191,10 +196,13 @@ def room_for(items: list[Item], ends: list[list[Node]], pool: RowPool) -> dict[N
 
 
 def groups_of(batch: Pairs, max_tokens: int, mixed: bool) -> list[Pairs]:
-    """Splits a batch so that no group has more than `max_tokens` rows, or more than one item unless `mixed`; longest first."""
+    """Splits a batch so that no group has more than `max_tokens` rows, or more than one item unless `mixed`.
+
+    Items with as many rows, and as many that are read, are next to each other.
+    """
     groups: list[Pairs] = []
     rows = 0
-    for item, node in sorted(batch, key=lambda pair: -pair[0].num_rows) if mixed else one_by_one(batch):
+    for item, node in sorted(batch, key=lambda pair: pair[0].size) if mixed else one_by_one(batch):
         rows += item.num_rows
         if not groups or rows > max_tokens or not (mixed or item is groups[-1][0][0]):
             groups.append([])

@@ -245,8 +245,7 @@ class Executor:
             self._heap.tidy()
             if fits(partial(run, group), alone=len(group) == 1):
                 continue
-            # nothing was entered for this group yet
-            lengths = [item.num_rows for item, _ in group]
+            lengths = [item.num_rows for item, _ in group]  # of which nothing was entered yet
             self.max_batch_tokens = max(max(lengths), sum(lengths) // 2)
             log.warning("out of memory: engine.max_batch_tokens is %d from now on.", self.max_batch_tokens)
             self._run_groups(group, run)
@@ -258,7 +257,7 @@ class Executor:
         # everything that takes memory comes before anything is entered, so that a batch without room can be tried again
         states = as_rows(out, self.pool)
         kv = as_rows(capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
-        ended = [(start, item, node) for start, (item, node) in zip(batch.starts, pairs, strict=True) if node in final]
+        ended = [one for one in batch.laid() if one[2] in final]
         if ended:
             self._read_rows(out, ended, final)  # once more, to the same places, if the batch is tried again
         for item, nodes in by_item(pairs).items():
@@ -268,11 +267,10 @@ class Executor:
             item.layer_executions += len(nodes)
         self.pool.write(np.concatenate([rows_of(node) for _, node in pairs]), states)
         self._write_kv(pairs, kv)
-        before = batch.hidden.flatten(0, 1)
-        for start, (item, node) in zip(batch.starts, pairs, strict=True):
+        for start, item, node in batch.laid():
             if item.watch is not None:
                 own = slice(start, start + item.num_rows)
-                item.watch.layer(layer, before[own][None], out[own][None])
+                item.watch.layer(layer, batch.hidden.flatten(0, 1)[None, own], out[None, own])
             for child in node.todo:
                 waiting.add(item, child)
 

@@ -96,9 +96,8 @@ def run_reads(anatomy: Anatomy, layer: int, batch: Batch) -> tuple[Tensor, Captu
         item = batch.pairs[0][0]
         unread, reads = item.unread, item.reads
     else:
-        starts = list(zip(batch.starts, batch.pairs, strict=True))
-        unread = np.concatenate([start + item.unread for start, (item, _) in starts])
-        reads = np.concatenate([start + item.reads for start, (item, _) in starts])
+        unread = np.concatenate([start + item.unread for start, item, _ in batch.laid()])
+        reads = np.concatenate([start + item.reads for start, item, _ in batch.laid()])
     cache = Capture()
     if not len(unread):
         out = anatomy.run_layer(layer, batch.hidden, batch.call, batch.mask, cache)
@@ -117,15 +116,13 @@ def reads_mask(layer: int, batch: Batch) -> Tensor:
     if batch.stack is None or batch.places is None:
         item = batch.pairs[0][0]
         return item.last_sees(item.masks[layer]).expand(len(batch.pairs), -1, -1, -1)
-    reads = np.array([len(item.reads) for item, _ in batch.pairs])
-    lengths = np.array([item.num_rows for item, _ in batch.pairs])
+    lengths, reads = np.array([item.size for item, _ in batch.pairs]).T
     rest = lengths - reads
     starts, rest_starts = np.cumsum(reads) - reads, np.cumsum(rest) - rest
 
     def keys(some: slice) -> np.ndarray:
-        column = np.minimum(np.arange(lengths[some][0]), lengths[some, None] - 1)
-        read = rest.sum() + starts[some, None] + column - rest[some, None]
-        return np.where(column < rest[some, None], rest_starts[some, None] + column, read)
+        first = rest_starts[some, None] + np.arange(rest[some.start])
+        return np.concatenate([first, rest.sum() + starts[some, None] + np.arange(reads[some.start])], axis=1)
 
-    groups = groups_of_sequences(batch.stack.mask(layer, last=True), batch.places, reads, starts, keys, lengths)
+    groups = groups_of_sequences(batch.stack.mask(layer, last=True), batch.places, reads, lengths, keys)
     return ragged_mask(groups, int(reads.sum()), int(lengths.sum()), batch.hidden.device)

@@ -1,9 +1,11 @@
 """Sequences of unlike length in one row of states, one behind the other: attention keeps each of them apart.
 
 All a layer does but its attention is done to each row alone, so that there sequences need no padding. Attention is called with
-a mask that knows where each sequence lies, and is done for groups of about the same length.
+a mask that knows where each sequence lies, and is done for groups of one length. Without a padded column a sequence's numbers
+are the same whatever lies beside it, as far as products of matrices keep rows apart: in bfloat16 on a CPU to the bit.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,31 +18,26 @@ from torch.nn.functional import scaled_dot_product_attention as attend
 
 from cola_search.model.attending_mask import AttendingMask
 
-SHORTER = 0.6  # sequences of at most this share of a group's longest begin a new group
-
 
 @dataclass(frozen=True)
 class Group:
-    """Some neighbouring sequences, padded to the longest of them.
+    """Some neighbouring sequences of one length.
 
-    queries, keys: rows `[B, Q]` and `[B, K]` of what attention is called with; a slice where nothing needs padding.
+    queries, keys: their rows in what attention is called with; of keys that lie elsewhere `[B, K]`.
     mask: bool `[B, 1, Q, K]`.
-    real: which of the `[B * Q]` padded queries are none that only fill up; None for all.
     """
 
-    queries: Tensor | slice
+    queries: slice
     keys: Tensor | slice
     mask: Tensor
-    real: Tensor | None
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, **rest: Any) -> Tensor:
-        """Rows `[N, heads, width]` of the group's queries, padding left out."""
-        size, device = len(self.mask), query.device
+        """Rows `[N, heads, width]` of the group's queries."""
+        size = len(self.mask)
         query, key, value = (
             _taken(states, rows, size) for states, rows in ((query, self.queries), (key, self.keys), (value, self.keys))
         )
-        rows = attend(query, key, value, attn_mask=self.mask.to(device), **rest).transpose(1, 2).flatten(0, 1)
-        return rows if self.real is None else rows.index_select(0, self.real.to(device))
+        return attend(query, key, value, attn_mask=self.mask.to(query.device), **rest).transpose(1, 2).flatten(0, 1)
 
 
 def _taken(states: Tensor, rows: Tensor | slice, size: int) -> Tensor:
@@ -66,52 +63,33 @@ def _attend_by_group(
     return torch.cat([group.attend(query, key, value, **rest) for group in groups]).transpose(0, 1)[None]
 
 
-def by_length(lengths: np.ndarray) -> list[slice]:
-    """Groups of neighbours of about the same length, for lengths `[B]` in falling order."""
-    groups, start = [], 0
-    while start < len(lengths):
-        end = int(np.searchsorted(-lengths, -SHORTER * lengths[start]))
-        groups.append(slice(start, end))
-        start = end
-    return groups
-
-
-def laid_out(lengths: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray | None]:
-    """Rows `[B, longest]` of sequences of such lengths that begin at such rows, both `[B]`, and which of them, flattened, are real.
-
-    Behind a shorter one stands its last row. A slice, and None, where all are neighbours of one length.
-    """
-    longest = int(lengths.max())
-    if lengths.min() == longest and starts[-1] - starts[0] == longest * (len(starts) - 1):
-        return slice(int(starts[0]), int(starts[0]) + longest * len(starts)), None
-    column = np.arange(longest)
-    rows = starts[:, None] + np.minimum(column, lengths[:, None] - 1)
-    return rows, np.flatnonzero(column < lengths[:, None])
+def runs(lengths: np.ndarray) -> list[slice]:
+    """The runs of neighbours that have the same lengths, for lengths `[B, kinds]`."""
+    changes = np.flatnonzero((lengths[1:] != lengths[:-1]).any(1)) + 1
+    return [slice(a, b) for a, b in itertools.pairwise([0, *changes.tolist(), len(lengths)])]
 
 
 def groups_of_sequences(
     masks: Tensor,
     places: np.ndarray,
     lengths: np.ndarray,
-    starts: np.ndarray,
+    key_lengths: np.ndarray,
     keys: Callable[[slice], np.ndarray] | None = None,
-    key_lengths: np.ndarray | None = None,
 ) -> list[Group]:
     """The groups in which attention goes over sequences.
 
     masks: bool `[items, 1, Q, K]`, what the rows of each item see; places: which item each sequence is of, `[B]`.
-    lengths, starts: of the queries of each sequence `[B]`; those of its keys are the same, unless `keys` tells their rows
-    `[B', longest]` for some of the sequences, and `key_lengths` how many there are, in falling order.
+    lengths, key_lengths: of the queries and keys of each sequence, `[B]`, where neighbours of the same lengths go together.
+    keys: the rows `[B', K]` of the keys of some of the sequences; None: they are those of the queries.
     """
     device, groups = masks.device, []
-    key_lengths = lengths if key_lengths is None else key_lengths
     index = _on(places, device)
-    for some in by_length(key_lengths):
-        laid, real = laid_out(lengths[some], starts[some])
-        rows = laid if isinstance(laid, slice) else _on(laid, device)
+    ends = [0, *np.cumsum(lengths).tolist()]
+    for some in runs(np.stack([lengths, key_lengths], axis=1)):
+        rows = slice(ends[some.start], ends[some.stop])
         columns = rows if keys is None else _on(keys(some), device)
-        mask = masks.index_select(0, index[some])[:, :, : int(lengths[some].max()), : int(key_lengths[some][0])]
-        groups.append(Group(rows, columns, mask, None if real is None else _on(real, device)))
+        mask = masks.index_select(0, index[some])[:, :, : lengths[some.start], : key_lengths[some.start]]
+        groups.append(Group(rows, columns, mask))
     return groups
 
 
