@@ -17,7 +17,7 @@ class EngineSettings:
     memory: bytes for kept hidden states and keys/values, as an int, as text such as `2GB`, or as a share of what is free (`0.3`).
     samples_in_flight: samples that one replica searches at the same time; useful with mix_samples only.
     mix_samples: let chains of different samples share a batch. Faster; where products of matrices round differently in another
-        batch (in bfloat16 on a CPU they did not) a near tie can then depend on what else is in flight; the record says which it was.
+        batch (in bfloat16 on a CPU they did not) a near tie can then depend on what else is in flight; the record tells.
     max_batch_tokens: upper bound of rows in one layer call.
     threads: CPU threads of the replica; 0 leaves torch's own choice.
     """
