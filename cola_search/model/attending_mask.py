@@ -7,15 +7,10 @@ from torch import Tensor
 from torch._C import DisableTorchFunctionSubclass
 from torch.nn.functional import scaled_dot_product_attention as attend
 
-Attention = Callable[
-    ..., Tensor
-]  # takes query, key, value and the plain mask, and what else torch's attention takes by name
-KEEPS = {
-    Tensor.to,
-    Tensor.__getitem__,
-    Tensor.contiguous,
-    Tensor.expand,
-}  # what comes out in the same shape is the same mask
+# takes query, key, value and the plain mask, and by name what else torch's attention takes
+Attention = Callable[..., Tensor]
+# what comes out of these in the same shape is the same mask
+KEEPS = {Tensor.to, Tensor.__getitem__, Tensor.contiguous, Tensor.expand}
 
 
 class AttendingMask(Tensor):
