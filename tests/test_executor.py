@@ -76,6 +76,17 @@ def test_all_final_rows_lie_in_one_tensor_so_that_they_do_not_break_up_the_heap(
     assert len({rows.untyped_storage().data_ptr() for some in finals for rows in some}) == 1
 
 
+def test_items_of_different_length_give_the_same_in_one_batch_as_alone(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
+    work = [(executor.open(SEQUENCES, READS), CHAINS), (executor.open([[9, 8, 7, 6, 5, 4]], [[5]]), CHAINS[:3])]
+    together = executor.run(work)
+    for (_, chains), (item, finals) in zip(work, zip([w[0] for w in work], together, strict=True), strict=True):
+        fresh = Executor(Anatomy(llama), BYTES)
+        alone = fresh.open(SEQUENCES, READS) if item is work[0][0] else fresh.open([[9, 8, 7, 6, 5, 4]], [[5]])
+        for ours, wanted in zip(finals, fresh.run([(alone, chains)])[0], strict=True):
+            torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=1e-5)
+
+
 def two_items(executor: Executor) -> list[tuple[Item, list[tuple[int, ...]]]]:
     """Work on two items of unlike length, the shorter one with fewer chains."""
     return [(executor.open(SEQUENCES, READS), CHAINS), (executor.open([SHORT], [[5]]), CHAINS[:3])]

@@ -147,6 +147,7 @@ class Batch:
     stack: Stack | None = None
     places: np.ndarray | None = None
 
+    @functools.cached_property
     def laid(self) -> list[tuple[int, Item, Node]]:
         """The chains, each with the row where it begins."""
         return [(start, item, node) for start, (item, node) in zip(self.starts.tolist(), self.pairs, strict=True)]

@@ -162,8 +162,7 @@ class Decoder:
     def _by_length(self, mask: Tensor, lengths: np.ndarray) -> Tensor:
         """The mask, by which short rows do not wade through the empty columns of long ones."""
         groups = by_length(lengths)
-        alone = len(groups) == 1 or self.anatomy.additive_masks
-        return mask if alone else AttendingMask.of(mask, partial(attend_by_length, groups))
+        return mask if len(groups) == 1 else AttendingMask.of(mask, partial(attend_by_length, groups))
 
     def _masks(self, column: Tensor, last: int) -> dict[int, Tensor]:
         """Per rule bool `[active, 1, 1, last]`: what the tokens in these columns `[active]` may see."""

@@ -257,7 +257,7 @@ class Executor:
         # everything that takes memory comes before anything is entered, so that a batch without room can be tried again
         states = as_rows(out, self.pool)
         kv = as_rows(capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
-        ended = [one for one in batch.laid() if one[2] in final]
+        ended = [one for one in batch.laid if one[2] in final]
         if ended:
             self._read_rows(out, ended, final)  # once more, to the same places, if the batch is tried again
         for item, nodes in by_item(pairs).items():
@@ -267,7 +267,7 @@ class Executor:
             item.layer_executions += len(nodes)
         self.pool.write(np.concatenate([rows_of(node) for _, node in pairs]), states)
         self._write_kv(pairs, kv)
-        for start, item, node in batch.laid():
+        for start, item, node in batch.laid:
             if item.watch is not None:
                 own = slice(start, start + item.num_rows)
                 item.watch.layer(layer, batch.hidden.flatten(0, 1)[None, own], out[None, own])

@@ -96,8 +96,8 @@ def run_reads(anatomy: Anatomy, layer: int, batch: Batch) -> tuple[Tensor, Captu
         item = batch.pairs[0][0]
         unread, reads = item.unread, item.reads
     else:
-        unread = np.concatenate([start + item.unread for start, item, _ in batch.laid()])
-        reads = np.concatenate([start + item.reads for start, item, _ in batch.laid()])
+        unread = np.concatenate([start + item.unread for start, item, _ in batch.laid])
+        reads = np.concatenate([start + item.reads for start, item, _ in batch.laid])
     cache = Capture()
     if not len(unread):
         out = anatomy.run_layer(layer, batch.hidden, batch.call, batch.mask, cache)

@@ -63,7 +63,7 @@ def rides(executor: Executor, hf: Any) -> str | None:
     none from then on. Tolerance: 0.001 standard deviations of the logits in float32, 0.1 in 16 bits; a wrong mask, position or
     cache slot is off by far more.
     """
-    if executor.mixes:
+    if executor.mixes and executor.samples_in_flight > 1:
         try:
             executor.mixes = _off(executor, hf, 2) is None
         except OF_THE_FAMILY:

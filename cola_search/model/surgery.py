@@ -19,7 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from cola_search.errors import UserError
-from cola_search.model.caches import CACHE_NAMES, cache_name
+from cola_search.model.caches import cache_name
 
 # Config lists that hold layer *indices*; lists with one entry per layer are recognised by name and length.
 _INDEX_LISTS = ("mlp_only_layers", "moe_layers", "attn_layer_indices", "full_attn_idxs", "hybrid_layer_ids")
@@ -226,8 +226,8 @@ def _cache_error(hf: PreTrainedModel) -> float:
     tokens = probe_tokens(hf)
     whole = hf(tokens, use_cache=False).logits.float()
     out = hf(tokens[:, :_PROBE_PREFIX], use_cache=True)
-    name = cache_name(hf) or CACHE_NAMES[0]
-    if getattr(out, name, None) is None:
+    name = cache_name(hf)
+    if name is None or getattr(out, name, None) is None:
         raise _refusal(hf, "it hands back no key-value cache (a recurrent state, not attention)")
     steps = [out.logits]
     for position in range(_PROBE_PREFIX, _PROBE_TOKENS):
