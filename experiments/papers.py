@@ -51,8 +51,8 @@ def cells(args: Namespace) -> list[Cell]:
 
 
 def work(cell: Cell) -> dict[str, Any]:
-    """Per item the base's verdict, None where it has none, and the length of the shortest right chain of the search, its
-    decoy, and random chains."""
+    """Per item the base's verdict, None where it has none, and the length of the shortest right chain of the search, of its
+    decoy, and of random chains; the controls say whether luck gets there too, and end as soon as it has."""
     cell = {**cell, "seed": 0}
     model = model_of(cell["model"])
     try:
@@ -66,8 +66,9 @@ def work(cell: Cell) -> dict[str, Any]:
     bases = [base_verdict(outcome) for outcome in found]
     wrong = [i for i, base in enumerate(bases) if base == 0]
     decoys = {i: decoy for i in wrong if (decoy := decoy_of(samples[i], found[i], 0))}
-    chased = searched(scorer, list(decoys.values()), settings, cell, begin, DECOY)
-    drawn = searched(scorer, samples, replace(settings, algorithm="random"), cell, begin, RANDOM)
+    control = replace(settings, stop="improved", improved_by=1)
+    chased = searched(scorer, list(decoys.values()), control, cell, begin, DECOY)
+    drawn = searched(scorer, samples, replace(control, algorithm="random"), cell, begin, RANDOM)
     return {
         "num_layers": model.num_layers,
         "n": len(samples),
