@@ -6,11 +6,11 @@ found on), and counted once on held-out items. Costs are layer executions; a men
 as what they are worth in layers. Tables of option scores are kept below --cache, so that a changed selector needs no model run.
 
     python experiments/held_out.py --models smollm2 qwen25_coder_05b --tasks arc_easy openbookqa --cache CACHE
-    python experiments/held_out.py --tiny --cache CACHE --out tiny.jsonl     minutes on two CPU cores
+    python experiments/held_out.py --size tiny --cache CACHE --out tiny.jsonl     minutes on two CPU cores
 
-Evaluations of one cell with the defaults, for L layers: 100 x 100 in the searches, 200 x (9 L + 400) in the first heat,
-1,000 x (60 + L) in the second and about 2,000 x 30 held out: 10,000 + 134,000 + 90,000 + 60,000 for 30 layers; chains
-share prefixes, so that each costs about a third of a pass.
+Evaluations of one cell of full size, for L layers: 100 x 100 in the searches, 200 x (9 L + 400) in the first heat,
+1,000 x (60 + L) in the second and about 2,000 x 30 held out: 10,000 + 134,000 + 90,000 + 60,000 for 30 layers, and a fifth of
+that in a small one; chains share prefixes, so that each costs about a third of a pass.
 """
 
 import itertools
@@ -27,9 +27,15 @@ from cola_search.settings import SearchSettings
 from cola_search.tasks.config import TaskConfig
 
 TASKS = ["arc_easy", "arc_challenge", "openbookqa", "commonsense_qa_cloze", "sciq", "piqa", "boolq", "hellaswag"]
-TINY = {"items": 40, "held_out": 40, "searches": 4, "simulations": 20, "candidates": 20, "first": 8, "finalists": 10}
-FULL = {
-    "items": 1000, "held_out": 2000, "searches": 100, "simulations": 100, "candidates": 200, "first": 200, "finalists": 60,
+SIZES = {
+    "tiny": {"items": 40, "held_out": 40, "searches": 4, "simulations": 20, "candidates": 20, "first": 8, "finalists": 10},
+    "small": {
+        "items": 400, "held_out": 1000, "searches": 40, "simulations": 60, "candidates": 60, "first": 60, "finalists": 25,
+    },
+    "full": {
+        "items": 1000, "held_out": 2000, "searches": 100, "simulations": 100, "candidates": 200, "first": 200,
+        "finalists": 60,
+    },
 }  # fmt: skip
 
 
@@ -70,13 +76,13 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--cache", type=Path, required=True, help="folder of the tables of option scores")
     parser.add_argument("--in-flight", type=int, default=8, help="samples that share batches")
-    parser.add_argument("--tiny", action="store_true", help="few items, to see that it runs")
+    parser.add_argument("--size", choices=SIZES, default="full", help="tiny: to see that it runs")
     args = parser.parse_args()
     os.environ |= {
         "HELD_OUT_CACHE": str(args.cache),
         "HELD_OUT_IN_FLIGHT": str(args.in_flight),
     }
-    sizes = TINY if args.tiny else FULL
+    sizes = SIZES[args.size]
     combined = itertools.product(args.models, args.tasks, args.seeds)
     cells = [{"model": model, "task": task, "seed": seed, **sizes} for model, task, seed in combined]
     for row in run_cells(cells, work, args):
