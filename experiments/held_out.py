@@ -18,7 +18,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cells import arguments, engine_of, model_of, run_cells
+from cells import arguments, engine_of, model_of, read_rows, run_cells
+from held_out_table import page
 
 from cola_search.objective.items import split_items
 from cola_search.objective.menu_run import Study
@@ -69,7 +70,7 @@ def compact(arm: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Fills the table and prints, for each cell, what calibration chose and what that is worth."""
+    """Fills the table, and prints and writes for each cell what calibration chose and what that is worth."""
     parser = arguments(__doc__, "held_out.jsonl")
     parser.add_argument("--models", nargs="+", default=["smollm2", "qwen25_coder_05b"])
     parser.add_argument("--tasks", nargs="+", default=TASKS)
@@ -87,6 +88,7 @@ def main() -> None:
     cells = [{"model": model, "task": task, "seed": seed, **sizes} for model, task, seed in combined]
     for row in run_cells(cells, work, args):
         print(line(row))
+    args.out.with_suffix(".md").write_text(page(read_rows(args.out)))  # with the cells of other commands
 
 
 def line(row: dict[str, Any]) -> str:
