@@ -1,24 +1,20 @@
 """What the tree search is compared with: random chains, local searches, a random walk; with the same ask and tell."""
 
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Container, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from cola_search.chain import Chain
 from cola_search.lessons import NO_LESSONS, Lessons
-from cola_search.moves import State, edit_kinds, edit_weights, edited
+from cola_search.local_search import LocalSearch
+from cola_search.moves import edited
 from cola_search.outcome import Ledger, Outcome, Score
-from cola_search.priors import KEEP, check_table
-from cola_search.rewards import reward_rule
+from cola_search.priors import check_table
+from cola_search.random_chains import RandomChains
 from cola_search.settings import SearchSettings
-from cola_search.space import EditsSpace, make_space, renewed
 from cola_search.stopping import goal_reached, out_of_budget
 from cola_search.tree_search import Search
-
-MAX_DRAWS = 1000  # draws in a row that give nothing new, after which a space counts as exhausted
 
 
 class Searcher(Protocol):
@@ -32,7 +28,12 @@ class Searcher(Protocol):
 
 
 class Proposer(Protocol):
-    """A way to come by chains."""
+    """A way to come by chains.
+
+    floor: a length below which it proposes no chain; it may fall once the base's score is learnt.
+    """
+
+    floor: int
 
     def propose(self, seen: Container[Chain]) -> Chain | None:
         """The next chain to look at, which may have been seen; None if there is none before the next learn()."""
@@ -48,38 +49,38 @@ def make_search(
     rng: np.random.Generator,
     lessons: Lessons = NO_LESSONS,
 ) -> Searcher:
-    """The search of one sample that settings.algorithm names. The lessons are for mcts; baselines do without."""
+    """The search of one sample that settings.algorithm names.
+
+    The lessons are for mcts and the local searches, which try the menu first and begin their history with the changes.
+    random draws from the prior and from nothing else; drllm_released does not even have the prior.
+    Raises UserError if the settings or the prior do not fit a model of num_layers layers.
+    """
+    settings.check_fits(num_layers)
     table = check_table(prior, num_layers)
+    neighbours: int | None = settings.neighbours or settings.wave
     match settings.algorithm:
         case "mcts":
             return Search(num_layers, settings, table, rng, lessons)
         case "random":
-            return Baseline(num_layers, settings, table, rng, RandomChains(num_layers, settings, table, rng))
+            return Baseline(num_layers, settings, RandomChains(num_layers, settings, table, rng))
         case "drllm_released":
-            return Baseline(num_layers, settings, table, rng, ReleasedWalk(num_layers, rng))
+            return Baseline(num_layers, settings, ReleasedWalk(num_layers, rng))
         case "greedy":
-            local = LocalSearch(num_layers, settings, table, rng, width=1, neighbours=settings.neighbours)
+            width, neighbours = 1, settings.neighbours
         case "hill_climbing":
-            local = LocalSearch(
-                num_layers, settings, table, rng, width=1, neighbours=settings.neighbours or settings.wave
-            )
+            width = 1
         case _:
             width = settings.beam_width
-            local = LocalSearch(
-                num_layers, settings, table, rng, width, neighbours=settings.neighbours or settings.wave
-            )
-    return Baseline(num_layers, settings, table, rng, local)
+    local = LocalSearch(num_layers, settings, table, rng, width, neighbours, lessons)
+    return Baseline(num_layers, settings, local)
 
 
 class Baseline:
     """The search of one sample by a proposer, with the book, the budget and the stop rules of Search."""
 
-    def __init__(
-        self, num_layers: int, settings: SearchSettings, table: np.ndarray, rng: np.random.Generator, proposer: Proposer
-    ) -> None:
+    def __init__(self, num_layers: int, settings: SearchSettings, proposer: Proposer) -> None:
         self._settings = settings
         self._proposer = proposer
-        self._floor = make_space(num_layers, table, settings, rng).floor
         self._ledger = Ledger(num_layers)
         self._asked: list[Chain] = []
         self._exhausted = False
@@ -89,8 +90,8 @@ class Baseline:
         """True iff there is nothing left to ask for."""
         if self._asked or not self._ledger.scores:
             return False
-        stopped = out_of_budget(self._ledger, self._settings) or goal_reached(self._ledger, self._settings, self._floor)
-        return stopped or self._exhausted
+        reached = goal_reached(self._ledger, self._settings, self._proposer.floor)
+        return reached or out_of_budget(self._ledger, self._settings) or self._exhausted
 
     def ask(self) -> list[Chain]:
         """The next wave of distinct chains, none of them scored before; empty iff the search is done."""
@@ -144,140 +145,21 @@ class _Either:
         return chain in self._first or chain in self._second
 
 
-class RandomChains:
-    """Distinct chains drawn from the prior inside the caps: no search at all, at the same budget.
-
-    space=partial: every layer in turn is edited with its probability, so no position is preferred. space=edits: as many
-    random edits one after the other, at least one.
-    """
-
-    def __init__(self, num_layers: int, settings: SearchSettings, table: np.ndarray, rng: np.random.Generator) -> None:
-        self._settings = settings
-        self._rng = rng
-        self._table = table
-        self._longest = settings.longest(num_layers)
-        self._kinds = edit_kinds(settings)
-        weights = edit_weights(table, self._kinds)
-        self._choices = np.cumsum(weights, axis=1)  # [L, K]; a uniform number above the last entry keeps the layer
-        self._space = EditsSpace(num_layers, table, replace(settings, temperature=1.0), rng)
-
-    def propose(self, seen: Container[Chain]) -> Chain | None:
-        """A chain that was not seen; None if many draws gave none."""
-        draw = self._draw_partial if self._settings.space == "partial" else self._draw_edits
-        drawn = (draw() for _ in range(MAX_DRAWS))
-        return next((chain for chain in drawn if chain is not None and chain not in seen), None)
-
-    def learn(self, chains: Sequence[Chain], scores: Sequence[Score]) -> None:
-        """Learns nothing."""
-
-    def _draw_partial(self) -> Chain | None:
-        """A chain drawn layer by layer, None if it broke a cap."""
-        layers: list[int] = []
-        layer, edits = 0, 0
-        while layer < len(self._table):
-            kind = int(np.searchsorted(self._choices[layer], self._rng.random(), side="right"))
-            size, runs = self._kinds[kind] if kind < len(self._kinds) else (1, 1)
-            edits += runs != 1
-            layers += list(range(layer, layer + size)) * runs
-            layer += size
-        if edits > (self._settings.max_edits or edits) or not self._settings.min_length <= len(layers) <= self._longest:
-            return None
-        return Chain(layers) if layers else None
-
-    def _draw_edits(self) -> Chain:
-        """The identity chain after a random number of random edits."""
-        state = self._space.root()
-        for _ in range(max(1, self._rng.binomial(len(self._table), 1 - self._table[:, KEEP].mean()))):
-            moves = self._space.moves(state)
-            if len(moves.ids):
-                state = self._space.child(state, moves.ids[0])
-        return state.chain
-
-
-class LocalSearch:
-    """The best `width` chains so far, and `neighbours` untried single edits of each, round by round.
-
-    width 1 with all neighbours is greedy search, with a few at a time hill climbing; a larger width is beam search. It
-    ends when no kept chain has an untried neighbour. Edits are those of the edits space, whatever search.space says, in the
-    order that its temperature and cost exponent give.
-    """
-
-    def __init__(
-        self,
-        num_layers: int,
-        settings: SearchSettings,
-        table: np.ndarray,
-        rng: np.random.Generator,
-        width: int,
-        neighbours: int | None,
-    ) -> None:
-        self._space = EditsSpace(num_layers, table, settings, rng)
-        self._reward = reward_rule(settings.reward)
-        self._longest = settings.longest(num_layers)
-        self._width, self._neighbours = width, neighbours
-        root = self._space.root()
-        self._states: dict[Chain, State] = {root.chain: root}
-        self._best: list[tuple[float, Chain]] = []
-        self._untried: dict[Chain, Iterator[State]] = {}
-        self._queue: Iterator[State] = iter(())
-        self._in_flight = False
-
-    def propose(self, seen: Container[Chain]) -> Chain | None:
-        """The next neighbour of this round that was not seen, None at the end of the round or of the search."""
-        state = next((state for state in self._queue if state.chain not in seen), None)
-        if state is None and not self._in_flight:
-            self._queue = self._round(seen)
-            state = next(self._queue, None)
-        if state is None:
-            return None
-        self._in_flight = True
-        self._states.setdefault(state.chain, state)
-        return state.chain
-
-    def _round(self, seen: Container[Chain]) -> Iterator[State]:
-        """The neighbours to try of each kept chain, distinct and not seen."""
-        found: dict[Chain, State] = {}
-        for _, chain in self._best:
-            if chain not in self._untried:
-                self._untried[chain] = self._neighbourhood(self._states[chain])
-            new = (s for s in self._untried[chain] if s.chain not in seen and s.chain not in found)
-            found |= {state.chain: state for state in islice(new, self._neighbours)}
-        return iter(found.values())
-
-    def _neighbourhood(self, state: State) -> Iterator[State]:
-        """All single edits, in an order that is made anew when the history has grown."""
-        moves, tried = self._space.moves(state), 0
-        while tried < len(moves.ids):
-            yield self._space.child(state, moves.ids[tried])
-            tried += 1
-            moves = renewed(self._space, state, moves, tried)
-
-    def learn(self, chains: Sequence[Chain], scores: Sequence[Score]) -> None:
-        """Keeps the best chains; of equal rewards the earlier one. A chain with an error is never kept."""
-        for chain, score in zip(chains, scores, strict=True):
-            self._space.history.learn(self._states[chain], score)
-        told = [
-            (self._reward(score, len(chain), self._longest), chain)
-            for chain, score in zip(chains, scores, strict=True)
-            if score.error is None
-        ]
-        self._best = sorted(self._best + told, key=lambda pair: -pair[0])[: self._width]
-        self._in_flight = False
-
-
 class ReleasedWalk:
     """The search of Dr.LLM as its released code runs it: a random walk of edits that compound.
 
     Its tree never branches, so selection decides nothing. A step is one of four actions with equal probability, at a
     random place: skip 1, skip 2, repeat 1 layer 0 times (which does nothing), repeat 1 layer once. Children have at
-    most 56 layers, or those of a deeper model. Source: Dr.LLM (arxiv.org/abs/2510.12773), released data_generation.py. Differs
-    from the code: the walk ends before a chain would be empty.
+    most 56 layers, or those of a deeper model. It has no other caps and no prior, so settings that say otherwise are
+    refused. Source: Dr.LLM (arxiv.org/abs/2510.12773), released data_generation.py. Differs from the code: the walk ends
+    before a chain would be empty.
     """
 
     ACTIONS = ((1, 0), (2, 0), (1, 1), (1, 2))  # (size of the block, runs)
     LONGEST = 56
 
     def __init__(self, num_layers: int, rng: np.random.Generator) -> None:
+        self.floor = 1
         self._rng = rng
         self._chain = Chain.identity(num_layers)
         self._longest = max(self.LONGEST, num_layers)

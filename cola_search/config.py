@@ -37,7 +37,9 @@ PRIMARY = "config"
 class PriorSettings:
     """Which layers are likely to be edited.
 
-    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records).
+    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records: the
+        tree and the local searches try a menu first and begin their history with what edits did; of random chains, and so of
+        the random control, it is the table alone). search=drllm_released takes none but uniform.
     alpha: voids: share of the range of the earlier layers' norm changes below which a layer is void.
     phase: voids: pp traces the tokens of the prompt, rg those that the model generates.
     floor: voids: share of the skips that stays uniform, so that no layer is ruled out.
@@ -150,6 +152,11 @@ class Settings:
         if self.objective.kind == "menu" and self.prior.kind != "uniform":
             raise UserError(
                 f"prior={self.prior.kind}: objective=menu searches with the uniform prior; leave prior out."
+            )
+        if self.search.algorithm == "drllm_released" and self.prior.kind != "uniform":
+            raise UserError(
+                f"prior={self.prior.kind}: search=drllm_released is a walk that takes no prior; leave prior out, or choose "
+                "another search."
             )
         gpus = self.cluster.gpus_per_replica
         if not isinstance(gpus, str) and gpus > 1 and self.model.device_map is None:

@@ -41,11 +41,15 @@ class Finding:
 
 
 class Worker:
-    """A model replica with a task; made once in the process that searches. Raises UserError if a prompt is too long."""
+    """A model replica with a task; made once in the process that searches.
+
+    Raises UserError if the search does not fit the model, or a prompt is too long for it.
+    """
 
     def __init__(self, settings: Settings, model: LoadedModel | None = None, task: Task | None = None) -> None:
         self.settings = settings
         self.model = model or load_model(settings.model)
+        settings.search.check_fits(self.model.num_layers)
         self.task = (task or task_of_run(settings.task, settings.samples)).bind(self.model)
         if task is None:  # a task that was given has its items chosen one by one
             check_longest_fit(self.task, self.model, self.task.ids.first(settings.samples))

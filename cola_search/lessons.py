@@ -14,6 +14,7 @@ from cola_search.outcome import Outcome
 from cola_search.priors import greedy_menu
 from cola_search.records import Record
 from cola_search.rewards import RIGHT
+from cola_search.settings import SearchSettings
 
 LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
 LEAST_SOLVED = 2  # earlier samples that a chain of a menu solved: one alone says little of others
@@ -31,6 +32,13 @@ class Lessons:
     right: Sequence[Chain] = ()
     wrong: Sequence[Chain] = ()
     changes: np.ndarray | None = None
+
+    def menu(self, base_right: bool, num_layers: int, settings: SearchSettings) -> list[Chain]:
+        """The distinct chains for this verdict that the model can run inside the caps, without the identity chain."""
+        lengths = range(settings.min_length, settings.longest(num_layers) + 1)
+        chains = dict.fromkeys(self.right if base_right else self.wrong)
+        legal = [chain for chain in chains if max(chain) < num_layers and len(chain) in lengths]
+        return [chain for chain in legal if chain != Chain.identity(num_layers)]
 
 
 NO_LESSONS = Lessons()
@@ -112,8 +120,10 @@ class Changes:
         self._sum += total - count * mean
         self._count += count
 
-    def mean(self) -> np.ndarray:
-        """[2, L], see Lessons; layers that were edited seldom are near 0."""
+    def mean(self) -> np.ndarray | None:
+        """[2, L], see Lessons; layers that were edited seldom are near 0. None if no edit was counted."""
+        if not self._count.any():
+            return None
         mean: np.ndarray = self._sum / (self._count + SHRINKAGE)
         return mean
 

@@ -102,21 +102,49 @@ def _block_mean(share: np.ndarray, size: int, bounded: bool) -> np.ndarray:
     return np.power(product, 1 / size)
 
 
-def shortest_length(
-    num_layers: int, kinds: tuple[Edit, ...], weights: np.ndarray, settings: SearchSettings, mixed: bool = False
-) -> int:
-    """A length below which no legal chain can be: what the caps and the layers that no edit may skip leave.
+class ChainWeights:
+    """What a table makes of each kind of edit at each position of a chain; see edit_weights.
 
-    mixed: a block is of the positions of an edited chain, so behind its first layer it may hold any other.
+    Blocks are of the layers that the chain holds there, which an earlier edit may have brought together.
     """
-    skippable = np.zeros(num_layers, bool)
-    for j, kind in enumerate(kinds):
-        if kind.runs == 0:
-            for layer in np.flatnonzero(weights[:, j]):
-                first, end = (0, num_layers) if mixed and kind.size > 1 else (layer, layer + kind.size)
-                skippable[first:end] = True
-    most = num_layers if settings.max_edits is None else settings.max_edits * settings.max_block
-    return max(settings.min_length, num_layers - min(most, int(skippable.sum())))
+
+    def __init__(self, table: np.ndarray, kinds: tuple[Edit, ...]) -> None:
+        self._share = table[:, [SKIP, REPEAT]].T.copy()  # [2, L]
+        sizes, row = np.array([kind.size for kind in kinds]), np.array([int(kind.runs > 0) for kind in kinds])
+        self._largest = int(sizes.max())
+        self._mean, self._row = sizes - 1, row
+        self._members = np.zeros((self._largest, 2, 1))  # kinds of each size
+        np.add.at(self._members, (self._mean, row), 1)
+        self._power = 1 / np.arange(1.0, self._largest + 1)[:, None, None]
+        # Alike rows are weighed once: so their blocks are exactly alike, which roots of products are not.
+        self._alike = edit_weights(table, kinds, bounded=False) if (table == table[0]).all() else None
+
+    def of(self, chain: Chain) -> np.ndarray:
+        """[length, K]; past the end of the chain a block goes on with its last layer."""
+        layers, length = list(chain), len(chain)
+        if self._alike is not None:
+            weights: np.ndarray = self._alike[layers]
+            return weights
+        share = self._share[:, layers + layers[-1:] * (self._largest - 1)]
+        blocks = np.empty((self._largest, 2, length))  # products, then means, of the shares of each size of block
+        blocks[0] = share[:, :length]
+        for size in range(1, self._largest):
+            np.multiply(blocks[size - 1], share[:, size : size + length], out=blocks[size])
+        np.power(blocks, self._power, out=blocks)
+        total = (blocks * self._members).sum(axis=0)
+        blocks *= np.divide(share[:, :length], total, out=np.zeros_like(total), where=total > 0)
+        return blocks[self._mean, self._row].T
+
+
+def shortest_length(state: State, skippable: np.ndarray, settings: SearchSettings) -> int:
+    """A length below which no legal chain made from this state can be: what the caps and the layers that no edit may skip leave.
+
+    skippable: [L], whether a layer may be skipped.
+    """
+    loose = int(skippable[list(state.chain[state.position :])].sum())
+    if settings.max_edits is not None:
+        loose = min(loose, (settings.max_edits - state.edits) * settings.max_block)
+    return max(settings.min_length, len(state.chain) - loose)
 
 
 def edited(chain: Chain, start: int, size: int, runs: int) -> Chain:

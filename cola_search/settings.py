@@ -46,6 +46,20 @@ _AT_LEAST = {
     "neighbours": 1,
     "max_layer_executions": 1,
 }
+# What drllm_released cannot obey otherwise: the kinds of edit that its walk is made of (its random control draws the same
+# ones), and the caps and the prior that it has none of.
+_RELEASED = {
+    "space": "edits",
+    "hazard": 0.1,
+    "skip_share": 0.85,
+    "max_block": 2,
+    "max_repeat_block": 1,
+    "max_extra_runs": 1,
+    "max_length": 2.0,
+    "min_length": 1,
+    "max_edits": None,
+    "nested": True,
+}
 _SHARES = ("random_child", "hazard", "skip_share")
 
 
@@ -126,6 +140,19 @@ class SearchSettings:
                 raise UserError(f"search.{key}={getattr(self, key)} is a probability; it must lie in 0 to 1.")
         if self.hazard == 1:
             raise UserError("search.hazard=1 edits every layer; it must be below 1.")
+        for key, value in _RELEASED.items() if self.algorithm == "drllm_released" else ():
+            if getattr(self, key) != value:
+                raise UserError(
+                    f"search.{key}={getattr(self, key)}: the walk of search=drllm_released is {key}={value} whatever is set; "
+                    "leave the key as that file has it, or choose another search."
+                )
+
+    def check_fits(self, num_layers: int) -> None:
+        """Raises UserError if the caps leave no room for the identity chain of a model of num_layers layers."""
+        if self.min_length > num_layers:
+            raise UserError(
+                f"search.min_length={self.min_length} is above the {num_layers} layers of the model: lower it."
+            )
 
     def longest(self, num_layers: int) -> int:
         """The most positions that a chain may have, for a model of num_layers layers."""

@@ -6,10 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from cola_search.chain import Chain
-from cola_search.errors import UserError
 from cola_search.history import History
 from cola_search.moves import (
     NO_MOVES,
+    ChainWeights,
     Edit,
     Moves,
     State,
@@ -19,6 +19,7 @@ from cola_search.moves import (
     edited,
     shortest_length,
 )
+from cola_search.priors import SKIP
 from cola_search.settings import SearchSettings
 
 
@@ -26,7 +27,6 @@ class Space(Protocol):
     """What the search needs to know of a space."""
 
     kinds: tuple[Edit, ...]
-    floor: int
     history: History
 
     def root(self) -> State: ...
@@ -35,6 +35,7 @@ class Space(Protocol):
     def child(self, state: State, move: int) -> State: ...
     def key(self, state: State) -> Hashable: ...
     def rank(self, state: State) -> int: ...
+    def floor(self, state: State) -> int: ...
 
 
 class PartialSpace:
@@ -59,7 +60,7 @@ class PartialSpace:
         self._longest = settings.longest(num_layers)
         self._deltas = np.array([kind.delta for kind in self.kinds])
         edits = edit_weights(table, self.kinds)
-        self.floor = shortest_length(num_layers, self.kinds, edits, settings)
+        self._skippable = table[:, SKIP] > 0
         scale = 1 / max(1.0, edits.sum())  # to one expected edit in the whole model
         kept = np.concatenate([[1.0], np.cumprod(1 - edits.sum(axis=1))[:-1]]) ** scale
         self._weights = (kept[:, None] * edits / self._costs() ** settings.cost_exponent).ravel()
@@ -90,6 +91,10 @@ class PartialSpace:
     def rank(self, state: State) -> int:
         """A number that every move makes larger."""
         return state.layer
+
+    def floor(self, state: State) -> int:
+        """A length below which no chain can be that moves lead to from here."""
+        return shortest_length(state, self._skippable, self._settings)
 
     def moves(self, state: State) -> Moves:
         """The legal moves of a state: every one leads to a chain inside the caps."""
@@ -142,8 +147,8 @@ class EditsSpace:
         self._longest = settings.longest(num_layers)
         self._sizes = np.array([kind.size for kind in self.kinds])
         self._deltas = np.array([kind.delta for kind in self.kinds])
-        self._weights = edit_weights(table, self.kinds, bounded=False)
-        self.floor = shortest_length(num_layers, self.kinds, self._weights, settings, mixed=True)
+        self._weights = ChainWeights(table, self.kinds)
+        self._skippable = table[:, SKIP] > 0
         self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def root(self) -> State:
@@ -165,13 +170,17 @@ class EditsSpace:
         """A number that every move makes larger."""
         return state.edits
 
+    def floor(self, state: State) -> int:
+        """A length below which no chain can be that moves lead to from here."""
+        return shortest_length(state, self._skippable, self._settings)
+
     def moves(self, state: State) -> Moves:
         """The legal moves of a state: every one leads to a chain inside the caps."""
         limit = self._settings.max_edits
         if limit is not None and state.edits >= limit:
             return NO_MOVES
         inside, cost = self._by_length(len(state.chain))
-        weights = self._weights[list(state.chain)] * (inside & self._unfrozen(state) if state.frozen else inside)
+        weights = self._weights.of(state.chain) * (inside & self._unfrozen(state) if state.frozen else inside)
         if self._settings.history:
             weights *= self.history.weights(state.chain, state.chain)
         flat = (weights / cost).ravel()
@@ -225,10 +234,9 @@ def make_space(
 ) -> Space:
     """The space that the settings name; `changes` is what its history begins with.
 
-    Raises UserError if the caps leave no room for the identity chain.
+    Raises UserError if the settings do not fit a model of num_layers layers.
     """
-    if settings.min_length > num_layers:
-        raise UserError(f"search.min_length={settings.min_length} is above the {num_layers} layers of the model.")
+    settings.check_fits(num_layers)
     kind = PartialSpace if settings.space == "partial" else EditsSpace
     space: Space = kind(num_layers, table, settings, rng)
     if changes is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cola_search.chain import Chain
 from cola_search.lessons import NO_LESSONS, Lessons
-from cola_search.moves import Moves
+from cola_search.moves import Moves, State
 from cola_search.outcome import Ledger, Milestone, Outcome, Score
 from cola_search.priors import check_table
 from cola_search.rewards import reward_rule
@@ -61,9 +61,9 @@ class Search:
         self._reward = reward_rule(settings.reward)
         self._longest = settings.longest(num_layers)
         self._lessons = lessons
-        self._menu: deque[Chain] = deque()
+        self._menu: deque[State] = deque()
         self._menu_prior = 1.0
-        self._floor = self._space.floor
+        self._floor = self._space.floor(self._tree.states[Tree.ROOT])
         self._waiting: dict[Chain, list[Path]] = {}
 
     @property
@@ -94,15 +94,13 @@ class Search:
         return list(self._waiting)
 
     def _open_menu(self, base_right: bool) -> None:
-        chains = self._lessons.right if base_right else self._lessons.wrong
-        menu = legal_menu(chains, self._ledger.num_layers, self._settings)
-        self._menu = deque(menu)
+        menu = self._lessons.menu(base_right, self._ledger.num_layers, self._settings)
+        self._menu = deque(map(self._space.planted, menu))
         self._menu_prior = 1 / max(1, len(menu))
-        self._floor = min([self._floor, *map(len, menu)])  # a menu's chains keep to no number of edits
+        self._floor = min([self._floor, *map(self._space.floor, self._menu)])
 
-    def _plant(self, chain: Chain) -> None:
+    def _plant(self, state: State) -> None:
         """Makes a chain of the menu a child of the root, from which the tree can grow, and sends a simulation to it."""
-        state = self._space.planted(chain)
         node = self._tree.add(state)
         self._nodes.setdefault(self._space.key(state), node)
         self._tree.link(Tree.ROOT, node, self._menu_prior)
@@ -151,13 +149,6 @@ class Search:
             for node, state in enumerate(tree.states)
         ]
         return self._ledger.outcome(rows)
-
-
-def legal_menu(menu: Sequence[Chain], num_layers: int, settings: SearchSettings) -> list[Chain]:
-    """The distinct chains of a menu that this model can run inside the caps, without the identity chain."""
-    lengths = range(settings.min_length, settings.longest(num_layers) + 1)
-    distinct = dict.fromkeys(chain for chain in menu if max(chain) < num_layers and len(chain) in lengths)
-    return [chain for chain in distinct if chain != Chain.identity(num_layers)]
 
 
 def simulate(tree: Tree, space: Space, nodes: Nodes, rules: Rules) -> Path | None:

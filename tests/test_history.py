@@ -130,7 +130,7 @@ def additive(seed: int) -> Judge:
     return judge
 
 
-@pytest.mark.parametrize("settings", [{"space": "edits"}, {"space": "partial"}, {"algorithm": "hill_climbing"}])
+@pytest.mark.parametrize("settings", [{"space": "edits"}, {"space": "partial"}])
 def test_a_search_that_remembers_what_edits_did_finds_shorter_chains(settings: dict[str, object]) -> None:
     def saved(power: float) -> int:
         found = [

@@ -141,6 +141,11 @@ def test_a_prompt_that_is_too_long_stops_the_replica_before_it_searches(settings
         Worker(boolq, short)
 
 
+def test_a_search_that_does_not_fit_the_model_stops_the_replica_before_it_searches(settings: Settings) -> None:
+    with pytest.raises(UserError, match=r"search\.min_length=7 is above the 6 layers of the model"):
+        Worker(replace(settings, search=replace(settings.search, min_length=7)))
+
+
 def test_a_prior_from_voids_changes_the_search_and_costs_nothing(settings: Settings, records: list[Record]) -> None:
     voids = Worker(replace(settings, prior=replace(settings.prior, kind="voids")))
     record = Record.from_dict(voids.work([records[0].sample])[0])

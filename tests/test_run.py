@@ -36,6 +36,18 @@ def test_a_run_leaves_the_folder_that_the_contract_lists(tiny_folder: Path, tmp_
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("mode", ["inprocess", "ray"])
+def test_a_search_that_does_not_fit_the_model_ends_the_run_without_a_record(
+    tiny_folder: Path, tmp_path: Path, mode: str
+) -> None:
+    cluster = ["cluster.mode=ray", "cluster.replicas=1", "cluster.cpus_per_replica=0.5", "cluster.address=local"]
+    overrides = cluster if mode == "ray" else []
+    with pytest.raises(UserError, match=r"search\.min_length=50 is above the 6 layers of the model"):
+        run(settings(tiny_folder, tmp_path, "search.min_length=50", *overrides))
+    assert lines(tmp_path) == []
+    assert run(settings(tiny_folder, tmp_path, "samples=1")).samples == 1  # the folder is free for the mended command
+
+
 def test_a_run_that_was_cut_anywhere_goes_on_to_the_same_records(tiny_folder: Path, tmp_path: Path) -> None:
     run(settings(tiny_folder, tmp_path / "whole"))
     run(settings(tiny_folder, tmp_path / "cut"))

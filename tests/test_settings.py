@@ -94,3 +94,23 @@ def test_the_published_settings_are_there() -> None:
         2,
         1,
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("space", "partial"), ("hazard", 0.2), ("skip_share", 0.5), ("max_block", 4), ("max_repeat_block", None),
+        ("max_extra_runs", 2), ("max_length", 1.0), ("min_length", 20), ("max_edits", 1), ("nested", False),
+    ],
+)  # fmt: skip
+def test_the_released_walk_refuses_what_it_cannot_obey(key: str, value: object) -> None:
+    values = yaml.safe_load((CONF / "drllm_released.yaml").read_text())
+    SearchSettings(**values | {"stop": "none", "simulations": 9, "max_layer_executions": 50.0, "wave": 1})
+    with pytest.raises(UserError, match=rf"^search\.{key}=.*search=drllm_released.*choose another"):
+        SearchSettings(**values | {key: value})
+
+
+def test_caps_are_checked_against_the_model() -> None:
+    SearchSettings(min_length=30).check_fits(30)
+    with pytest.raises(UserError, match=r"^search\.min_length=31 is above the 30 layers of the model: lower it\."):
+        SearchSettings(min_length=31).check_fits(30)

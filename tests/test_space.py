@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.errors import UserError
-from cola_search.moves import Edit, State, edit_kinds, edit_weights
+from cola_search.moves import ChainWeights, Edit, State, edit_kinds, edit_weights
 from cola_search.settings import SearchSettings
 from cola_search.space import EditsSpace, PartialSpace, Space, make_space
 
@@ -56,7 +56,7 @@ def test_every_walk_of_moves_stays_legal_inside_the_caps(name: str, data: st.Dat
         children = [room.child(state, move) for move in moves.ids]
         assert all(legal(child.chain, made, num_layers) and child.edits == state.edits + 1 for child in children)
         assert all(room.rank(child) > room.rank(state) for child in children)
-        assert all(len(child.chain) >= room.floor for child in children)
+        assert all(len(child.chain) >= room.floor(state) for child in children)
         state = data.draw(st.sampled_from(children))
     assert made.max_edits is None or state.edits <= made.max_edits
 
@@ -186,14 +186,14 @@ def test_a_layer_with_no_chance_to_be_skipped_never_is() -> None:
     table[2] = [0.0, 0.985, 0.015]
     room = space("partial", num_layers=4, table=table)
     assert all(2 in chain for chain in _children(room))
-    assert room.floor == 1
+    assert room.floor(room.root()) == 1
 
 
 def test_the_floor_counts_the_layers_that_no_edit_may_skip() -> None:
     table = priors.uniform(4, skip_share=0.0)
-    assert space("partial", num_layers=4, table=table).floor == 4
-    assert space("partial", num_layers=12, max_edits=2, max_block=3).floor == 6
-    assert space("partial", num_layers=12, min_length=8).floor == 8
+    assert floor("partial", num_layers=4, table=table) == 4
+    assert floor("partial", num_layers=12, max_edits=2, max_block=3) == 6
+    assert floor("partial", num_layers=12, min_length=8) == 8
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -241,7 +241,46 @@ def test_the_settings_choose_the_space() -> None:
     assert isinstance(space("edits"), EditsSpace)
 
 
-def test_a_block_of_an_edited_chain_may_hold_a_layer_that_the_prior_never_skips_first() -> None:
+@pytest.mark.parametrize("name", SPACES)
+def test_what_can_still_be_skipped_of_a_planted_chain_is_counted_anew(name: str) -> None:
+    table = priors.uniform(6)
+    table[[0, 3]] = [0.0, 0.9, 0.1]
+    room = space(name, num_layers=6, table=table)
+    assert room.floor(room.root()) == 2
+    assert room.floor(room.planted(Chain([1, 2, 4]))) == (1 if name == "edits" else 3)  # its end is decided
+    assert room.floor(room.planted(Chain([0, 0, 3, 5]))) == 3
+    limited = space(name, num_layers=6, table=table, max_edits=2)
+    assert limited.floor(limited.planted(Chain([1, 2, 4]))) == 3  # which has no edits left
+
+
+def test_a_block_that_an_edit_brought_together_weighs_by_the_layers_that_it_holds() -> None:
+    table = priors.from_skip_scores(np.array([0, 0, 1, 0, 0, 0, 0, 0, 1, 0.0]))
+    room = space("edits", table=table, max_block=2)
+    state = room.planted(Chain.parse("0-2 8-9"))  # 2 and 8 are void, 1 and 9 are not
+    weight = dict(zip(room.moves(state).ids.tolist(), room.moves(state).prior.tolist(), strict=True))
+    skips = [[weight[place * len(room.kinds) + size - 1] for size in (1, 2)] for place in range(4)]
+    for place, (one, two) in enumerate(skips):
+        first, second = table[list(state.chain[place : place + 2]), priors.SKIP]
+        assert two / one == pytest.approx(np.sqrt(second / first)), place
+
+
+def test_blocks_of_the_whole_chain_weigh_as_they_do_in_the_model() -> None:
+    table = priors.from_skip_scores(np.random.default_rng(0).random(L))
+    for kinds in (edit_kinds(SearchSettings()), edit_kinds(SearchSettings(max_block=3, max_repeat_block=5))):
+        weights = ChainWeights(table, kinds).of(Chain.identity(L))
+        assert weights == pytest.approx(edit_weights(table, kinds, bounded=False))
+
+
+def test_no_block_of_an_edited_chain_holds_a_layer_that_the_prior_never_skips() -> None:
     table = priors.from_skip_scores(np.array([0, 1, 1, 0, 0.0]), floor=0.0)
-    assert space("edits", num_layers=5, table=table).floor == 1
-    assert space("edits", num_layers=5, table=table, max_block=1).floor == 3
+    room = space("edits", num_layers=5, table=table)
+    assert room.floor(room.root()) == 3
+    state = room.planted(Chain([1, 3, 2, 4]))
+    shorter = [chain for move in room.moves(state).ids if len(chain := room.child(state, move).chain) < 4]
+    assert sorted(shorter) == [(1, 3, 4), (3, 2, 4)]
+
+
+def floor(name: str, **settings: object) -> int:
+    """The floor of the whole model."""
+    room = space(name, **settings)
+    return room.floor(room.root())

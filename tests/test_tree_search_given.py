@@ -85,3 +85,15 @@ def test_a_menu_of_chains_with_more_edits_than_allowed_is_tried_to_its_end() -> 
     menu = [Chain(range(8)), Chain([0, 1, 11]), Chain([0])]
     outcome = find(lambda chain: Score(True, 1.0), num_layers=12, max_edits=1, menu=menu, simulations=50)
     assert outcome.candidates[0][0] == Chain([0])
+
+
+@pytest.mark.parametrize(
+    ("space", "menu", "least"), [("edits", Chain([5, 6, 7]), 1), ("partial", Chain([4, 3, 5, 6, 7]), 2)]
+)
+def test_a_menu_chain_opens_the_way_below_the_floor_of_the_whole_model(space: str, menu: Chain, least: int) -> None:
+    """Layers 0 to 2 are never skipped, so that no edit of the whole model leaves less than 3; the menu's chain has none of them."""
+    table = priors.uniform(8)
+    table[:3] = [0.0, 0.9, 0.1]
+    told = {"table": table, "menu": [menu], "space": space, "simulations": 300, "wave": 1, "max_block": 1}
+    outcome = find(lambda chain: Score(True, 0.0), num_layers=8, **told)
+    assert len(outcome.candidates[0][0]) == least
