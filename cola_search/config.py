@@ -108,7 +108,8 @@ class TrackingSettings:
 
     kind: none or wandb.
     project, entity, group, name: as Weights & Biases has them; null group: the sweep's folder, null name: the run's.
-    mode: auto (online where there is a key, else offline), online or offline. There is never a login prompt.
+    mode: auto (what WANDB_MODE says, or else online where there is a key and offline where not), online or offline, whatever
+        WANDB_MODE says. There is never a login prompt.
     """
 
     kind: Literal["none", "wandb"] = "none"

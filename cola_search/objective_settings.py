@@ -11,7 +11,7 @@ class ObjectiveSettings:
     """What chains are searched for: for each sample its own (sample), or one for a whole set of them (dataset).
 
     kind: sample, dataset, or menu (a few chains, one of which is chosen for each new item).
-    goal: dataset: shorter (as short as not worse than the base allows) or better (as right as no longer allows).
+    goal: dataset: shorter (as short as not worse than the base allows) or better (shown to be more accurate, and no longer).
     items: calibration items at most, drawn by the seed; null for all there are.
     split: where they come from; null: train, or where there is none those of the task's split that are not held out.
     selection: share of the calibration items that the search does not see, on which the choice is made.
@@ -48,6 +48,9 @@ class ObjectiveSettings:
     finalists: int = 60
 
     def __post_init__(self) -> None:
+        if self.kind == "menu" and (self.export or self.goal != "shorter"):
+            key = "export=true" if self.export else f"goal={self.goal}"
+            raise UserError(f"objective.{key} is not for objective=menu: leave it out, or take objective=dataset.")
         for key, least in (("items", 4), ("held_out", 1), ("first", 1)):
             if (value := getattr(self, key)) is not None and value < least:
                 raise UserError(f"objective.{key}={value} must be at least {least}.")

@@ -142,13 +142,19 @@ class RayBackend:
         log.warning("a replica could not be started: %s", value)
         slot.stop(self.now(), keep_place=False)
         self.bad_starts[kind] += 1
-        if not self.up and kind == "refused" and not self.replicas_made:
+        if kind == "refused" and not self.replicas_made and not self._may_come_up():
             raise UserError(value)
         if self.bad_starts[kind] >= MAX_BAD_STARTS.get(kind, float("inf")) and not self._hope():
             raise UserError(
                 f"cluster: {self.bad_starts[kind]} replicas in a row could not be started, the last: {value}"
             )
         return []
+
+    def _may_come_up(self) -> bool:
+        """Whether another replica that did not fail yet loads, or is loaded: it may be the one that the run's facts are of."""
+        return any(
+            slot.actor is not None and not slot.failures and (slot.joining or not slot.waiting) for slot in self.slots
+        )
 
     def _hope(self) -> bool:
         """Whether a replica is up, or loads in a slot that did not fail again and again."""

@@ -31,6 +31,17 @@ class Scored(NamedTuple):
     layer_executions: float
 
 
+class Priced(NamedTuple):
+    """The same with the part of the cost that depends on what was scored before: layers that chains have in common.
+
+    shared: the layers among `layer_executions` that no kept prefix had; None where chains share nothing.
+    """
+
+    scores: list[Score]
+    layer_executions: float
+    shared: float | None
+
+
 class Watched(NamedTuple, Generic[W]):
     """The identity chain's score, what its watch saw of the prompt, and of how many tokens.
 
@@ -72,6 +83,10 @@ class FakeScorer:
     def score_many(self, work: Work) -> list[Scored]:
         return [Scored(self.score(sample, chains), float(sum(map(len, chains)))) for sample, chains in work]
 
+    def price_many(self, work: Work) -> list[Priced]:
+        """The same; no chain shares anything."""
+        return [Priced(*scored, None) for scored in self.score_many(work)]
+
     def release(self, sample: Any) -> None:
         """Nothing is kept."""
 
@@ -96,18 +111,24 @@ class ModelScorer:
 
     def score_many(self, work: Work) -> list[Scored]:
         """Scores and cost of every entry of the work. At most `engine.samples_in_flight` samples are worked on at a time."""
-        scored: list[Scored] = []
+        return [Scored(priced.scores, priced.layer_executions) for priced in self.price_many(work)]
+
+    def price_many(self, work: Work) -> list[Priced]:
+        """The same with what of the cost chains share."""
+        priced: list[Priced] = []
         for start in range(0, len(work), self.settings.samples_in_flight):
             part = work[start : start + self.settings.samples_in_flight]
             # an account each, for entries with the same requests share a session
-            sessions = [replace(s, layer_executions=0.0) for s in self._open([sample for sample, _ in part])]
+            opened = self._open([sample for sample, _ in part])
+            sessions = [replace(session, layer_executions=0.0, shared_layers=0.0) for session in opened]
             answers = self.engine.answer(
                 [(session, list(chains)) for session, (_, chains) in zip(sessions, part, strict=True)]
             )
             for (sample, _), some, session in zip(part, answers, sessions, strict=True):
                 scores = [judge(sample, answer, self.near_tie) for answer in some]
-                scored.append(Scored(scores, session.layer_executions))
-        return scored
+                shared = session.shared_layers if self.engine.batched is not None else None
+                priced.append(Priced(scores, session.layer_executions, shared))
+        return priced
 
     def score_base(self, samples: Sequence[Sample], make_watch: Callable[[], W]) -> list[Watched[W]]:
         """The score of the identity chain of every sample, from its first layer on, with a watch on that very pass."""

@@ -47,6 +47,7 @@ class Slot:
         self.group: PlacementGroup | None = None
         self.actor: Any = None
         self.replica: int | None = None  # its number once it is up
+        self.joining = False  # its model is loaded, and it is not up yet
         self.node: str | None = None  # where it is up; the place may have moved on when the actor's end is heard of
         self.failures = 0  # in a row: deaths and bad starts since the last answer
         self.start_at = 0.0  # not before this time (backoff)
@@ -70,6 +71,7 @@ class Slot:
 
     def join(self, facts: Facts) -> None:
         """Tell the actor, whose model is loaded, what holds for all replicas."""
+        self.joining = True
         self._watch(self.actor.join.remote(facts))
 
     def call(self, sample_ids: list[str]) -> None:
@@ -91,7 +93,7 @@ class Slot:
             log.debug("a replica is gone: %s", error)
             return self._cause(error)
         if kind == "up":
-            self.node = value
+            self.node, self.joining = value, False
         return kind, value
 
     def _cause(self, error: RayError) -> Answer:
@@ -121,6 +123,7 @@ class Slot:
             with suppress(RayError, ValueError):
                 ray.kill(self.actor, no_restart=True)
         self.actor, self.replica, self.node, self.placed_at = None, None, None, None
+        self.joining = False
         self.calls.clear()
 
     def _leave(self) -> None:

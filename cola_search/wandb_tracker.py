@@ -1,4 +1,4 @@
-"""A run on Weights & Biases: scalars, a table that grows, pictures, the record file; offline without a key."""
+"""A run on Weights & Biases: scalars, a table that grows, pictures, the record file; offline without a key or where asked."""
 
 import contextlib
 import logging
@@ -6,6 +6,7 @@ import netrc
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -33,7 +34,8 @@ class WandbTracker:
     """One W&B run for one run folder, the same one when the folder is gone on with.
 
     Rows, scalars and pictures are sent at a growing stride, so that a million samples are not a million versions of
-    the table. Pictures are of all records of the folder, those of earlier commands too.
+    the table. Pictures are of all records of the folder, those of earlier commands too; so is the table of an offline run,
+    for what is sent of a run last takes the place of its table. Steps go on after those of the folder's earlier commands.
     What goes wrong on W&B's side is logged once and stops the tracking, not the search.
     """
 
@@ -50,6 +52,8 @@ class WandbTracker:
     def __enter__(self) -> Self:
         wandb = _import_wandb()
         mode = self._mode()
+        if mode == "disabled":
+            return self
         try:
             self._run = self._start(mode)
         except UserError as error:
@@ -64,6 +68,9 @@ class WandbTracker:
         self._table = wandb.Table(columns=COLUMNS, log_mode="INCREMENTAL")
         if (self._folder / RECORDS).is_file():
             self._panels = Panels.of(read_records(self._folder / RECORDS))
+            for record in islice(read_records(self._folder / RECORDS), _MOST_ROWS if self._run.offline else 0):
+                self._table.add_data(*row(record))
+            self._rows.behind = bool(self._table.data)
         offline = f"W&B is offline; to send it: wandb sync {self._folder / 'wandb' / 'offline-run-*'}"
         self.place = offline if self._run.offline else str(self._run.url)
         return self
@@ -82,8 +89,14 @@ class WandbTracker:
         self._run = None
 
     def _mode(self) -> str:
-        """online or offline; auto is online where there is a key. UserError for online without one: no prompt."""
-        if self._settings.mode == "offline" or (self._settings.mode == "auto" and not has_key()):
+        """online, offline or disabled; auto is what WANDB_MODE says, or else online where there is a key.
+
+        Raises UserError for online without a key, for nobody is asked for one, and for a WANDB_MODE that is none.
+        """
+        if self._settings.mode == "auto":
+            asked = mode_of_environment()
+            return asked if asked in ("offline", "disabled") or has_key() else "offline"
+        if self._settings.mode == "offline":
             return "offline"
         if not has_key():
             raise UserError("tracking.mode=online needs a key: set WANDB_API_KEY, or use tracking.mode=offline.")
@@ -136,12 +149,19 @@ class WandbTracker:
         if self._pictures.due(tally.samples):
             payload |= self._drawn()
         if payload:
-            run.log(payload)
+            self._send(run, payload)
+
+    def _send(self, run: "wandb.Run", payload: dict[str, Any]) -> None:
+        """Logs at the next step, which the folder keeps: an offline run begins at 0 again, over what was sent before."""
+        kept = self._folder / "wandb-run-step"
+        step = max(run.step, int(kept.read_text()) if kept.exists() else 0)
+        kept.write_text(f"{step + 1}\n", encoding="utf-8")
+        run.log(payload, step=step, commit=True)
 
     def _finish(self, run: "wandb.Run", summary: Summary, records: Path) -> None:
         import wandb
 
-        run.log(self._drawn() | ({TABLE: self._table} if self._rows.behind else {}))
+        self._send(run, self._drawn() | ({TABLE: self._table} if self._rows.behind else {}))
         run.summary.update(headline(summary))
         artifact = wandb.Artifact(f"records-{run.id}", type="records", metadata={"samples": summary.samples})
         artifact.add_file(str(records), name="records.jsonl", policy="immutable")
@@ -176,6 +196,17 @@ def run_id(folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(secrets.token_hex(4) + "\n", encoding="utf-8")
     return path.read_text(encoding="utf-8").strip()
+
+
+def mode_of_environment() -> str:
+    """online, offline or disabled, as WANDB_MODE says ("dryrun" is offline, "run" online, as W&B reads it); online without."""
+    asked = os.environ.get("WANDB_MODE") or "online"
+    known = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
+    if asked not in known:
+        raise UserError(
+            f"WANDB_MODE={asked} is none of {', '.join(known)}: set it to one of these, or set tracking.mode."
+        )
+    return known[asked]
 
 
 def has_key() -> bool:

@@ -1,21 +1,95 @@
 """What is scored, kept, read again, and charged to whom."""
 
 import json
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from objective_fakes import Item, board, items, judge
 
 from cola_search.chain import Chain
+from cola_search.model.prefixes import Prefixes, RowPool
 from cola_search.objective.board import Board, View
 from cola_search.outcome import Score
 from cola_search.record_writer import FolderRefused
-from cola_search.scoring import FakeScorer, Scored, Work
+from cola_search.scoring import FakeScorer, Priced, Scored, Work
 
 BASE = Chain.identity(8)
 SHORT = BASE.skip(3, 2)
 ITEMS = items(300, [0.1] * 8)
+
+
+class Keeping(FakeScorer):
+    """Charges as the engine does: what chains begin with is kept until the process ends; 5 more a chain for what it writes."""
+
+    def __init__(self) -> None:
+        super().__init__(judge)
+        self.kept: dict[str, Prefixes] = defaultdict(
+            lambda: Prefixes(RowPool(1, 1, torch.float32, torch.device("cpu")), 1, 1)
+        )
+
+    def price_many(self, work: Work) -> list[Priced]:
+        priced = []
+        for item, chains in work:
+            shared = float(self.kept[item.id].charge([tuple(chain) for chain in chains]))
+            priced.append(Priced([judge(item, chain) for chain in chains], shared + 5 * len(chains), shared))
+        return priced
+
+
+def drawn(rng: np.random.Generator) -> list[tuple[list[Chain], int]]:
+    """Requests for some chains on some first items."""
+    chains = [BASE, *(BASE.skip(int(rng.integers(8)), 1).repeat(int(rng.integers(7)), 1, 1) for _ in range(12))]
+    return [
+        ([chains[i] for i in rng.choice(13, 4)], int(upto)) for upto in rng.integers(1, 300, size=15) for _ in range(2)
+    ]
+
+
+def total(known: Board, chains: list[Chain]) -> float:
+    return sum(sum(known.known(chain).costs) for chain in chains)
+
+
+def test_a_board_charges_what_the_engine_does_that_serves_it_alone() -> None:
+    for seed in range(5):
+        scorer, known = Keeping(), Board(Keeping(), ITEMS)
+        requests = drawn(np.random.default_rng(seed))
+        asked: dict[str, set[Chain]] = defaultdict(set)
+        spent = 0.0
+        for chains, upto in requests:
+            known.fill(chains, upto)
+            work = [(item, [c for c in dict.fromkeys(chains) if c not in asked[item.id]]) for item in ITEMS[:upto]]
+            spent += sum(priced.layer_executions for priced in scorer.price_many([one for one in work if one[1]]))
+            for item, some in work:
+                asked[item.id].update(some)
+        every = list(dict.fromkeys(chain for chains, _ in requests for chain in chains))
+        assert total(known, every) == pytest.approx(spent, rel=1e-3)
+
+
+def test_what_the_scorer_kept_or_dropped_besides_is_not_charged() -> None:
+    used = Keeping()
+    used.price_many([(item, [BASE, SHORT]) for item in ITEMS])
+    boards = [Board(scorer, ITEMS) for scorer in (used, Keeping())]
+    for known in boards:
+        known.fill([BASE, SHORT], 40)
+    assert boards[0].known(SHORT) == boards[1].known(SHORT)
+
+
+def test_a_board_that_is_gone_on_with_charges_what_an_undisturbed_one_does(tmp_path: Path) -> None:
+    requests = drawn(np.random.default_rng(7))
+    whole, path = Board(Keeping(), ITEMS), tmp_path / "a.jsonl"
+    for i, (chains, upto) in enumerate(requests):
+        whole.fill(chains, upto)
+        Board(Keeping(), ITEMS, path).fill(chains, upto)
+        if i % 4 == 3:  # a crash in the middle of the line
+            path.write_bytes(path.read_bytes()[:-30])
+            again = Board(Keeping(), ITEMS, path)
+            for before in requests[: i + 1]:
+                again.fill(*before)
+    again = Board(Keeping(), ITEMS, path)
+    for chain in dict.fromkeys(chain for chains, _ in requests for chain in chains):
+        assert again.known(chain) == whole.known(chain)
 
 
 def test_only_what_is_missing_is_scored() -> None:
@@ -141,3 +215,28 @@ def test_a_file_of_another_setting_is_refused_by_its_name(tmp_path: Path, key: s
     Board(FakeScorer(judge), ITEMS, tmp_path / "a.jsonl", about).fill([BASE], 10)
     with pytest.raises(FolderRefused, match=rf"is of another {key}: choose another run_dir"):
         Board(FakeScorer(judge), ITEMS, tmp_path / "a.jsonl", {**about, key: "other"})
+
+
+@pytest.mark.parametrize("left", [0, 10])
+def test_a_file_without_one_whole_line_is_begun_anew(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "a.jsonl"
+    board(ITEMS, path).fill([BASE], 10)
+    path.write_bytes(path.read_bytes()[:left])
+    board(ITEMS, path).fill([BASE], 10)
+    again = board(ITEMS, path, by=lambda item, chain: pytest.fail("scored again"))
+    again.fill([BASE], 10)
+
+
+@pytest.mark.parametrize(("number", "line"), [(1, b"{"), (2, b"\0\0\0"), (2, b"[{}]"), (2, b"7"), (2, None)])
+def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, number: int, line: bytes | None) -> None:
+    path = tmp_path / "a.jsonl"
+    known = board(ITEMS, path)
+    for upto in (10, 20, 30):
+        known.fill([BASE], upto)
+    lines = path.read_bytes().splitlines()
+    lines[number - 1 : number] = [] if line is None else [line]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(
+        FolderRefused, match=rf"run_dir: line {number} of .*a\.jsonl is damaged .*: remove it and all lines after"
+    ):
+        board(ITEMS, path)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from objective_fakes import items, view
 from report_fixture import make_record, write_run
@@ -14,9 +15,10 @@ from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel, load_model
 from cola_search.objective import dataset
+from cola_search.objective.board import Board
 from cola_search.objective.dataset import Chosen, Contest, Verdict, choose, describe, run_dataset, weigh, winner
 from cola_search.objective.items import split_items
-from cola_search.objective.methods import METHODS, Method
+from cola_search.objective.methods import METHODS, Method, find, learnt_table
 from cola_search.objective.paired import Paired
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.load import load_task
@@ -76,11 +78,26 @@ def test_the_most_accurate_chain_is_chosen_only_if_it_gains() -> None:
     assert choose([verdict(6, SAME), verdict(5, WORSE)], objective) is None
 
 
+def test_for_better_a_chain_that_gains_by_luck_among_many_is_not_chosen() -> None:
+    lucky, objective = Paired(500, 300, 40, 26), ObjectiveSettings(goal="better")
+    assert lucky.p_better > 0.05 and choose([verdict(7, lucky)], objective) is None
+    near = Paired(500, 300, 42, 26)
+    assert choose([verdict(7, near)], objective) == verdict(7, near)
+    assert choose([verdict(7, near), *(verdict(layers, SAME) for layers in range(2, 7))], objective) is None
+
+
+def test_for_better_one_in_twenty_is_chosen_among_chains_that_are_like_the_base() -> None:
+    rng, objective = np.random.default_rng(0), ObjectiveSettings(goal="better")
+    gained = rng.binomial(100, 0.5, size=(500, 12))
+    verdicts = [[verdict(i + 1, Paired(500, 250, b, 100 - b)) for i, b in enumerate(row)] for row in gained.tolist()]
+    assert np.mean([choose(some, objective) is not None for some in verdicts]) <= 0.05
+
+
 def test_a_longer_chain_than_the_base_cannot_win() -> None:
     objective = ObjectiveSettings(goal="better")
     entered = [
         Chosen("repeat", [], verdict(9, BETTER), 0, 0),
-        Chosen("tree", [], verdict(8, Paired(500, 300, 21, 20)), 0, 0),
+        Chosen("tree", [], verdict(8, Paired(500, 300, 35, 12)), 0, 0),
     ]
     best = winner(entered, objective, longest=8)
     assert best is not None and best.method == "tree"
@@ -146,6 +163,36 @@ def test_the_same_command_again_scores_nothing_and_gives_the_same(
     assert again == result == json.loads((folder / "dataset.json").read_text())
 
 
+def test_a_run_that_was_stopped_and_gone_on_with_gives_what_an_undisturbed_one_does(
+    result: dict[str, Any], tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, written = tiny_settings(tiny_folder, tmp_path / "run", DEAR), []
+    write = Board._write
+
+    def writing(self: Board, before: Any) -> None:
+        write(self, before)
+        written.append(before)
+        if len(written) == 25:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Board, "_write", writing)
+        run_dataset(settings)
+    assert run_dataset(settings) == result
+
+
+def test_the_searches_of_single_items_cost_the_same_whatever_ran_before_and_are_counted(
+    tiny_folder: Path, tiny_model: LoadedModel
+) -> None:
+    settings = tiny_settings(tiny_folder, Path("unused"))
+    items = split_items(settings.objective, settings.task, tiny_model)
+    fresh, used = (Contest(settings, tiny_model, items).lab for _ in range(2))
+    find(used, "random")
+    assert learnt_table(fresh, 1e5)[1:] == learnt_table(used, 1e5)[1:]
+    found = find(fresh, "learnt", 1e5)
+    assert found.evaluations > found.view.evaluations and found.layer_executions > found.view.layer_executions
+
+
 def test_a_folder_of_other_items_is_refused(result: dict[str, Any], tiny_folder: Path, folder: Path) -> None:
     with pytest.raises(UserError, match="another run_dir"):
         run_dataset(tiny_settings(tiny_folder, folder, "objective.items=30"))
@@ -189,8 +236,10 @@ def test_a_comparison_is_described_with_counts_and_intervals() -> None:
     assert replace(SAME, lost=21).right == 299
 
 
-@pytest.mark.parametrize("other", ["model.attn=eager", "engine.mode=stock", "engine.mix_samples=false"])
-def test_a_folder_of_another_engine_is_refused_by_the_key(
+@pytest.mark.parametrize(
+    "other", ["task.metric=acc_norm", "model.attn=eager", "engine.mode=stock", "engine.mix_samples=false"]
+)
+def test_a_folder_of_another_engine_or_metric_is_refused_by_the_key(
     result: dict[str, Any], tiny_folder: Path, folder: Path, other: str
 ) -> None:
     with pytest.raises(UserError, match=f"is of another {other.split('=')[0]}: choose another run_dir"):

@@ -14,11 +14,11 @@ def costs(search: int, total: int) -> dict[str, int]:
     return {"search_layer_executions": search, "layer_executions": total}
 
 
-def shown(p_holm: float, chosen: str | None = "tree") -> str:
+def shown(p_holm: float, chosen: str | None = "tree", goal: str = "shorter") -> str:
     held_out = {**describe(Paired(1000, 600, 30, 25), 0.02), "p_holm": p_holm}
     found: dict[str, Any] = {"chain": "0-24", "length": 25, "selection": describe(Paired(500, 300, 9, 9), 0.02)}
     result = {
-        "task": "arc_easy", "model": "smollm2", "layers": 30, "goal": "shorter", "margin": 0.02, "chosen": chosen,
+        "task": "arc_easy", "model": "smollm2", "layers": 30, "goal": goal, "margin": 0.02, "chosen": chosen,
         "calibration": "2000 items of the train split", "items": {"search": 1200, "selection": 800, "held_out": 1000},
         "base": {"right": 600, "of": 1000, "chance": 0.25, "majority": None},
         "methods": [
@@ -47,6 +47,8 @@ def test_a_method_without_a_chain_says_so() -> None:
     assert "no chain will do" in shown(0.004)
     text = " ".join(shown(0.004, chosen=None).split())
     assert "800 selection items show to be not worse: take the model as it is, or raise objective.items" in text
+    text = " ".join(shown(0.004, chosen=None, goal="better").split())
+    assert "800 selection items show to be more accurate than the base: take the model as it is" in text
 
 
 def test_not_worse_is_claimed_only_where_it_was_shown() -> None:

@@ -45,6 +45,15 @@ def test_holding_out_everything_leaves_nothing_to_calibrate_on(tiny_model: Loade
         split_items(ObjectiveSettings(held_out=None), TaskConfig("sciq"), tiny_model)
 
 
+@pytest.mark.parametrize(("selection", "empty"), [(0.001, "choose"), (0.999, "search")])
+def test_a_share_that_leaves_nothing_to_choose_or_to_search_on_is_named(
+    tiny_model: LoadedModel, selection: float, empty: str
+) -> None:
+    settings = ObjectiveSettings(items=30, held_out=15, selection=selection)
+    with pytest.raises(UserError, match=rf"objective\.selection={selection} .*{empty} on,.*objective\.items=30\."):
+        split_items(settings, TaskConfig("sciq"), tiny_model)
+
+
 def test_a_question_of_the_train_split_that_is_held_out_too_is_dropped_and_the_others_stay(
     tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,13 @@ def test_settings_that_cannot_be_are_refused_by_key() -> None:
             compose_settings([override])
 
 
+@pytest.mark.parametrize("override", ["objective.export=true", "objective.goal=better"])
+def test_what_a_menu_does_not_do_is_refused_with_a_remedy(override: str) -> None:
+    with pytest.raises(UserError, match=f"{override} is not for objective=menu: .*objective=dataset"):
+        compose_settings(["objective=menu", override])
+    compose_settings(["objective=dataset", override])
+
+
 def test_a_finalist_of_shorter_is_shorter_than_the_base() -> None:
     seen = view(items(50, [0.0] * 7 + [0.5]))
     as_long, longer = BASE.skip(0, 1).repeat(0, 1, 1), BASE.repeat(0, 1, 1)

@@ -30,13 +30,13 @@ class FakeSlot:
         self.placed_at: float | None = None
         self.need: Resources = {}
         self.answers: list[tuple[str, Any]] = []
-        self.released = False
+        self.released = self.joining = False
 
     def start(self, need: Resources, threads: int, factory: bytes, wake: Any) -> None:
         self.actor, self.need, self.wake, self.factory = object(), need, wake, factory
 
     def join(self, facts: dict[str, Any]) -> None:
-        self.joined = facts
+        self.joined, self.joining = facts, True
 
     def say(self, kind: str, value: Any = None) -> None:
         self.answers.append((kind, value))
@@ -47,6 +47,7 @@ class FakeSlot:
 
     def stop(self, now: float, keep_place: bool = True) -> None:
         self.actor = self.replica = self.placed_at = None
+        self.joining = False
         self.start_at = now
         self.failures += 1
 
@@ -282,3 +283,37 @@ def test_what_the_first_replica_settles_is_told_to_the_others_and_to_those_made_
         second.say("refused", "model.dtype is float32 on this replica's machine")
         cluster.later(backend, 10)
         assert pickle.loads(second.factory)() == known
+
+
+def test_a_replica_that_differs_does_not_end_the_run_while_a_good_one_still_joins(cluster: Cluster) -> None:
+    with cluster.backend(replicas=2) as backend:
+        good, other = slots(backend)
+        good.say("loaded", {"model.dtype": "bfloat16"})
+        other.say("loaded", {"model.dtype": "float32"})
+        cluster.later(backend, 0)
+        other.say("refused", "model.dtype is float32 on this replica's machine")
+        assert cluster.later(backend, 0) == []
+        good.say("up")
+        assert cluster.later(backend, 0) == [Up(1)]
+
+
+def test_a_replica_that_differs_does_not_end_the_run_while_another_loads_for_the_first_time(cluster: Cluster) -> None:
+    with cluster.backend(replicas=2) as backend:
+        loading, other = slots(backend)
+        loading.placed_at = cluster.time
+        other.say("loaded", {"model.dtype": "float32"})
+        cluster.later(backend, 0)
+        other.say("refused", "model.dtype is float32 on this replica's machine")
+        assert cluster.later(backend, 0) == []
+
+
+def test_a_refusal_ends_the_run_at_once_when_every_replica_was_refused(cluster: Cluster) -> None:
+    with cluster.backend(replicas=2) as backend:
+        for slot in slots(backend):
+            slot.say("loaded", {})
+        cluster.later(backend, 0)
+        slots(backend)[0].say("refused", "task.name=x: its first prompt is too long")
+        cluster.later(backend, 0)
+        slots(backend)[1].say("refused", "task.name=x: its first prompt is too long")
+        with pytest.raises(UserError, match="prompt is too long"):
+            cluster.later(backend, 0)

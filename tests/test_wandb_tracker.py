@@ -79,7 +79,52 @@ def test_going_on_in_a_folder_goes_on_with_its_run(tmp_path: Path) -> None:
     ids = {r.run.run_id for path in paths for r in wandb_records(path) if r.HasField("run")}
     assert len(paths) == 2 and ids == {run_id(tmp_path / "run")}
     rows = table_rows(paths[1].parent, list(wandb_records(paths[1])), TABLE)
-    assert [row[0] for row in rows] == ["c", "d"]
+    assert [row[0] for row in rows] == ["a", "b", "c", "d"]
+
+
+def test_the_steps_of_a_run_that_is_gone_on_with_offline_follow_those_before(tmp_path: Path) -> None:
+    track(tmp_path / "run", "ab")
+    track(tmp_path / "run", "cd", earlier="ab")
+    paths = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+    first, second = ([step["_step"] for step in history(list(wandb_records(path)))] for path in paths)
+    assert first == [0, 1, 2] and second == [3, 4, 5]
+
+
+def test_going_on_offline_with_nothing_left_to_do_has_the_whole_table(tmp_path: Path) -> None:
+    track(tmp_path / "run", "ab")
+    track(tmp_path / "run", "", earlier="ab")
+    path = max((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+    assert [row[0] for row in table_rows(path.parent, list(wandb_records(path)), TABLE)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("mode", ["offline", "dryrun"])
+def test_a_key_and_wandb_mode_offline_stay_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_MODE", mode)
+    assert WandbTracker(SETTINGS, {}, tmp_path)._mode() == "offline"
+    assert WandbTracker(replace(SETTINGS, mode="online"), {}, tmp_path)._mode() == "online"
+
+
+def test_with_a_key_auto_is_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    for mode in ("", "online", "run"):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        assert WandbTracker(SETTINGS, {}, tmp_path)._mode() == "online"
+    monkeypatch.setenv("WANDB_MODE", "of-line")
+    with pytest.raises(UserError, match="WANDB_MODE=of-line is none of"):
+        WandbTracker(SETTINGS, {}, tmp_path)._mode()
+
+
+def test_wandb_mode_disabled_tracks_nothing_unless_the_settings_say_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert track(tmp_path / "run", "ab").place == ""
+    assert not (tmp_path / "run" / "wandb").exists() and not (tmp_path / "run" / "wandb-run-id").exists()
+    with WandbTracker(replace(SETTINGS, mode="offline"), {}, tmp_path / "other"):
+        pass
+    assert list((tmp_path / "other" / "wandb").glob("offline-run-*/*.wandb"))
 
 
 def test_an_offline_run_holds_every_picture_and_going_on_draws_all_records(tmp_path: Path) -> None:

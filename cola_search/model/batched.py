@@ -36,6 +36,7 @@ class BatchedSession:
     starts: per request `[requests]` where its tokens begin in those.
     layer_executions: what its chains cost, each layer over this sample's prompt: a state that was dropped for want of memory
         is computed again at no charge, so that the cost is the same on every machine.
+    shared_layers: of these, what was charged for prefixes; the rest is for tokens that were written.
     """
 
     sample: Any
@@ -45,6 +46,7 @@ class BatchedSession:
     tokens: np.ndarray
     starts: np.ndarray
     layer_executions: float = 0.0
+    shared_layers: float = 0.0
 
 
 Work = list[tuple[BatchedSession, list[Chain]]]
@@ -85,7 +87,9 @@ class Batched:
         answers: list[list[Answer]] = [[] for _ in work]
         jobs = [(session.item, [tuple(chain) for chain in chains]) for session, chains in work]
         for (session, _), (item, chains) in zip(work, jobs, strict=True):
-            session.layer_executions += item.prefixes.charge(chains, watched=item.watch is not None)
+            charged = item.prefixes.charge(chains, watched=item.watch is not None)
+            session.layer_executions += charged
+            session.shared_layers += charged
         new_tokens = max(session.encoded.max_new_tokens for session, _ in work)
         for part in self.executor.parts(jobs, new_tokens):
             here = [(work[slot][0], [Chain(chain) for chain in chains]) for slot, chains in part.items()]

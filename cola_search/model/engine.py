@@ -30,6 +30,7 @@ class StockSession:
     sample: Any
     encoded: Encoded
     layer_executions: float = 0.0
+    shared_layers: float = 0.0  # of these: none, for every chain runs from its first layer on
 
 
 Session = BatchedSession | StockSession

@@ -14,6 +14,7 @@ import numpy as np
 from cola_search.chain import Chain
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
+from cola_search.objective.charges import Charges
 from cola_search.objective.paired import Paired, pair
 from cola_search.outcome import Score
 from cola_search.record_writer import FolderRefused
@@ -42,10 +43,11 @@ class Board:
     """The scores of chains on the items, of every chain for a prefix of them, so that all chains are compared on the same.
 
     Items are never released: opening one costs as much as several chains, so the scorer keeps as many as it has room for
-    (engine.samples_in_flight; best all of them).
+    (engine.samples_in_flight; best all of them). That is time; what is charged follows from the order in which this board was
+    asked (charges.py), so that a run that goes on charges what an undisturbed one does.
 
-    path: where to keep them; a file that is there already is read, and refused if it is of other items or differs in what
-    scores depend on (`about`: model, prompts, engine).
+    path: where to keep them; a file that is there already is read, and refused with FolderRefused if it is damaged, of other
+    items, or differs in what scores depend on (`about`: model, prompts, metric, engine).
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Board:
         self._scorer = scorer
         self._path = path
         self._known: dict[Chain, Known] = {}
+        self._charges = Charges()
         ids = hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()[:16]
         if path is not None:
             self._read(path, {**(about or {}), "items": len(samples), "ids": ids})
@@ -73,44 +76,65 @@ class Board:
             stop = min(start + CHUNK, upto)
             before = {chain: len(self.known(chain).verdicts) for chain in chains}
             lacking = [chain for chain in chains if before[chain] < stop]
-            wanted = [(i, [c for c in lacking if before[c] <= i]) for i in range(start, stop)]
-            self._score([(i, some) for i, some in wanted if some])
+            self._score({chain: before[chain] for chain in lacking}, start, stop)
             self._write({chain: before[chain] for chain in lacking})
 
-    def _score(self, wanted: list[tuple[int, list[Chain]]]) -> None:
-        scored = self._scorer.score_many([(self.samples[i], chains) for i, chains in wanted])
-        for (_, chains), (scores, cost) in zip(wanted, scored, strict=True):
+    def _score(self, firsts: Mapping[Chain, int], start: int, stop: int) -> None:
+        """Scores each chain from its first item on, as far as that lies between `start` and `stop`."""
+        asked = [(i, [chain for chain, first in firsts.items() if first <= i]) for i in range(start, stop)]
+        wanted = [(i, chains) for i, chains in asked if chains]
+        priced = self._scorer.price_many([(self.samples[i], chains) for i, chains in wanted])
+        charged = self._charges.charge(firsts, start, stop)
+        for (i, chains), (scores, cost, shared) in zip(wanted, priced, strict=True):
+            cost += 0.0 if shared is None else float(charged[i - start]) - shared
             share = cost / sum(map(len, chains))  # what chains share is charged to each by its length
             for chain, score in zip(chains, scores, strict=True):
                 self.known(chain).add(score, share * len(chain))
 
     def _write(self, before: Mapping[Chain, int]) -> None:
+        """In one line, for a crash must not leave some of the chains that were charged together."""
         if self._path is None or not before:
             return
+        rows = []
+        for chain, start in before.items():
+            known = self.known(chain)
+            row = {"chain": str(chain), "from": start, "verdicts": known.verdicts[start:]}
+            rows.append(row | {"margins": known.margins[start:], "costs": known.costs[start:]})
         with self._path.open("a", encoding="utf-8") as file:
-            for chain, start in before.items():
-                known = self.known(chain)
-                row = {"chain": str(chain), "from": start, "verdicts": known.verdicts[start:]}
-                row |= {"margins": known.margins[start:], "costs": known.costs[start:]}
-                file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(rows) + "\n")
 
     def _read(self, path: Path, about: Mapping[str, Any]) -> None:
-        """Takes in the file, without a last line that a crash tore; begins it where there is none."""
-        if not path.exists() or not path.stat().st_size:
+        """Takes in the file, without a last line that a crash tore; begins it where no line is whole."""
+        data = path.read_bytes() if path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            path.write_bytes(whole)
+        for number, line in enumerate(whole.splitlines(keepends=True), start=1):
+            try:
+                content = json.loads(line)
+                if number > 1:
+                    self._take(content)
+            except (ValueError, KeyError, TypeError) as error:
+                raise FolderRefused(
+                    f"run_dir: line {number} of {path} is damaged ({type(error).__name__}): remove it and all lines after it, "
+                    "which are then scored again, or choose another run_dir."
+                ) from error
+            if number == 1:
+                _refuse_other(path, content, about)
+        if not whole:
             path.write_text(json.dumps(about) + "\n", encoding="utf-8")
-            return
-        lines = path.read_bytes().splitlines(keepends=True)
-        if not lines[-1].endswith(b"\n"):
-            path.write_bytes(b"".join(lines[:-1]))
-            lines = lines[:-1]
-        _refuse_other(path, json.loads(lines[0]) if lines else {}, about)
-        for line in lines[1:]:
-            row = json.loads(line)
+        for chain, known in self._known.items():
+            self._charges.charge({chain: len(known.verdicts)}, len(known.verdicts), len(known.verdicts))
+
+    def _take(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes in a line of the file. Raises ValueError where it does not go on from what is known."""
+        for row in rows:
             known = self.known(Chain.parse(row["chain"]))
-            if row["from"] == len(known.verdicts):
-                known.verdicts += row["verdicts"]
-                known.margins += row["margins"]
-                known.costs += row["costs"]
+            if not row["from"] == len(known.verdicts) == len(known.margins) == len(known.costs):
+                raise ValueError("a line is missing")
+            known.verdicts += row["verdicts"]
+            known.margins += row["margins"]
+            known.costs += row["costs"]
 
 
 def scored_with(model: LoadedModel, task: Task, engine: EngineSettings) -> dict[str, Any]:
@@ -124,6 +148,7 @@ def scored_with(model: LoadedModel, task: Task, engine: EngineSettings) -> dict[
         "engine.mode": engine.mode,
         "engine.mix_samples": engine.mix_samples,
         "prompt_hash": task.prompt_hash,
+        "task.metric": str(task.metric),
     }
 
 
@@ -138,7 +163,7 @@ class View:
     """A board as one method sees it, with what it looked at, whoever had it scored first.
 
     evaluations: (chain, item) pairs. layer_executions: what scoring them cost when they were first scored. That depends on
-    which prefixes were kept then, and so on what was scored before: alone, the method might have spent a little more or less.
+    what the board had scored before, whose prefixes are kept: alone, the method might have spent a little more or less.
     limit: layer executions that `within` keeps to. exhausted: whether it has turned a chain away for that.
     """
 

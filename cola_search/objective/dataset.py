@@ -87,7 +87,7 @@ class Contest:
             method,
             verdicts,
             choose(verdicts, self.settings.objective),
-            found.view.evaluations + selection.evaluations,
+            found.evaluations + selection.evaluations,
             found.layer_executions + selection.layer_executions,
             found.layer_executions,
         )
@@ -121,22 +121,26 @@ def weigh(selection: View, finalists: Sequence[Chain], objective: ObjectiveSetti
 
 
 def choose(verdicts: Sequence[Verdict], objective: ObjectiveSettings) -> Verdict | None:
-    """The choice on the selection items: the shortest that is not worse there, or the most accurate if it gains at all.
+    """The choice on the selection items: the shortest that these show to be not worse than the base, or (goal `better`) the
+    most accurate of those that they show to be more accurate; None if they show it of none.
 
-    Not worse: by a p-value corrected for the number of verdicts (Holm). Uncorrected, the shortest of some that pass is the
-    one that was lucky: four of seven such choices were 1.2 points or more below the base on held-out items (experiments/LOG.md).
+    Shown: by a p-value (Tango's score test, exact McNemar test, both one-sided) corrected for the number of verdicts (Holm).
+    Uncorrected, the shortest of some that pass is the one that was lucky: four of seven such choices were 1.2 points or more
+    below the base on held-out items (experiments/LOG.md); and of a dozen chains like the base some gain by luck alone.
     """
-    if objective.goal == "shorter":
-        corrected = holm([verdict.selection.p_not_worse(objective.margin) for verdict in verdicts])
-        fit = [verdict for verdict, p in zip(verdicts, corrected, strict=True) if p < 1 - LEVEL]
+    shorter = objective.goal == "shorter"
+    sides = [verdict.selection for verdict in verdicts]
+    corrected = holm([side.p_not_worse(objective.margin) if shorter else side.p_better for side in sides])
+    fit = [verdict for verdict, p in zip(verdicts, corrected, strict=True) if p < 1 - LEVEL]
+    if shorter:
         return min(fit, key=lambda v: (len(v.chain), -v.selection.difference, v.chain), default=None)
-    fit = [verdict for verdict in verdicts if verdict.selection.difference > 0]
     return min(fit, key=lambda v: (-v.selection.difference, len(v.chain), v.chain), default=None)
 
 
 def winner(contestants: Sequence[Chosen], objective: ObjectiveSettings, longest: int) -> Chosen | None:
     """The method whose choice is the best by the same rule, on the selection items alone; of equals the earlier one.
 
+    The correction is then for the number of methods that made a choice.
     Choices of more than `longest` layers, which single repeats are, stand beside the others but cannot win.
     """
     choices = {id(c.choice): c for c in contestants if c.choice is not None and len(c.choice.chain) <= longest}
@@ -157,8 +161,10 @@ def check_sizes(items: Items, objective: ObjectiveSettings) -> None:
 def run_dataset(settings: Settings, command: str = "") -> dict[str, Any]:
     """Searches one chain for the task, writes dataset.json and perhaps a checkpoint, and returns what is in the former.
 
-    It works in this process, whatever `cluster` says. What was scored is kept in run_dir (search.jsonl and so on), and
-    the same command goes on with it. Raises UserError for what the user can mend.
+    It works in this process, whatever `cluster` says. What was scored is kept in run_dir (search.jsonl and so on) with what it
+    was charged, and the same command goes on with it, to the same end as a run that nothing stopped; but in low precision
+    with engine.mix_samples a margin, and so a near tie, may depend on what was kept and on what else shared its batch.
+    Raises UserError for what the user can mend.
     """
     folder = Path(settings.run_dir)
     if settings.objective.export and (folder / EXPORT).exists():

@@ -72,10 +72,9 @@ def _conclusion(result: Mapping[str, Any]) -> str:
 
 
 def _nothing(result: Mapping[str, Any]) -> str:
-    if result["goal"] == "better":
-        return "No method found a chain that will do: take the model as it is."
+    wanted = "not worse" if result["goal"] == "shorter" else "more accurate than the base"
     return (
-        f"No method found a chain that {result['items']['selection']} selection items show to be not worse: take the model as it "
+        f"No method found a chain that {result['items']['selection']} selection items show to be {wanted}: take the model as it "
         "is, or raise objective.items if the task has more."
     )
 
@@ -87,8 +86,8 @@ def _legend(result: Mapping[str, Any]) -> str:
         test = "p: against not more accurate than the base (exact McNemar test, one-sided)"
     return (
         f"{test}; corrected by Holm.\nchosen on: minus base on the selection items; `shorter` chooses the shortest finalist that "
-        "these show to be not worse, corrected over the finalists. search: layer executions of the search, at most those of the "
-        "tree's; cost: of search and choice. *: chosen."
+        "these show to be not worse, `better` the most accurate that they show to gain, corrected over the finalists. search: "
+        "layer executions of the search, at most those of the tree's; cost: of search and choice. *: chosen."
     )
 
 

@@ -74,7 +74,14 @@ def _shuffled(ids: Sequence[str], seed: int) -> list[str]:
 
 
 def _refuse_few(settings: ObjectiveSettings, config: TaskConfig, source: str, search: int, selection: int) -> None:
-    if not search or not selection:
+    if search + selection and not (search and selection):
+        empty, full = ("search", "choose") if selection else ("choose", "search")
+        raise UserError(
+            f"objective.selection={settings.selection} leaves none of {search + selection} calibration items of task "
+            f"{config.name} ({source}) to {empty} on, and all to {full} on: take a share nearer to 0.5, or raise "
+            f"objective.items={settings.items}."
+        )
+    if not search:
         raise UserError(
             f"objective.held_out={settings.held_out} leaves {search + selection} calibration items of task {config.name} "
             f"({source}), too few to search and to choose on: hold out fewer items, or name another objective.split."

@@ -67,7 +67,8 @@ class Study:
         shares = sorted({*SHARES, objective.budget})
         arms = make_arms(layers, shares, generated=scorer.engine.generates)
         cost = head_cost(scorer.engine.stock, [*self.items.search, *self.items.selection])
-        calibration = replace(self._kept("calibration", self._key(), lambda: self._race(scorer, say)), head_cost=cost)
+        calibration = self._kept(scorer, "calibration", self._key(), lambda: self._race(scorer, say))
+        calibration = replace(calibration, head_cost=cost)
         say(
             f"{len(calibration.chains)} chains on {len(calibration)} calibration items; trying {len(arms)} arms on them"
         )
@@ -77,6 +78,7 @@ class Study:
         chains = list(dict.fromkeys([calibration.chains[0], *(chain for menu in menus.values() for chain in menu)]))
         say(f"scoring {len(chains)} chains on {len(self.items.held_out)} held-out items")
         held_out = self._kept(
+            scorer,
             "held_out",
             self._key(chains),
             lambda: score_table(scorer, self.items.held_out, chains, hidden=not scorer.engine.generates),
@@ -90,7 +92,7 @@ class Study:
             "cross_validated": {"items": len(judges), "unseen": len(judges) < len(calibration)},
             "rows": rows,
             "oracle": oracle,
-            "layer_executions": round(scorer.layer_executions),
+            "layer_executions": round(calibration.layer_executions + held_out.layer_executions),
             "chosen": choice and self._chosen(choice, rows[arms.index(choice)], calibration),
         }
 
@@ -130,11 +132,12 @@ class Study:
             longest=longest,
         )
 
-    def _kept(self, name: str, key: str, make: Callable[[], OptionTable]) -> OptionTable:
-        """The table of that name, out of the cache if it was made from the same."""
+    def _kept(self, scorer: ModelScorer, name: str, key: str, make: Callable[[], OptionTable]) -> OptionTable:
+        """The table of that name with what the process that made it spent on it, out of the cache if it was made from the same."""
         path = self.cache / f"{name}-{key}.npz"
         if not path.exists():
-            make().save(path)
+            before, table = scorer.layer_executions, make()
+            replace(table, layer_executions=scorer.layer_executions - before).save(path)
         return OptionTable.load(path)
 
     def _key(self, chains: Sequence[Chain] = ()) -> str:

@@ -69,6 +69,12 @@ class Found:
     method: str
     view: View
     extra: float  # layer executions besides those of the view: passes over prompts, searches of single items
+    singles: int = 0  # evaluations in searches of single items
+
+    @property
+    def evaluations(self) -> int:
+        """All (chain, item) pairs that the method had scored."""
+        return self.view.evaluations + self.singles
 
     @property
     def layer_executions(self) -> float:
@@ -102,7 +108,7 @@ class Found:
 def find(lab: Lab, method: Method, budget: float | None = None) -> Found:
     """What the method finds on the search items. `budget`: layer executions that it keeps to there, in all."""
     view = View(lab.board, lab.base, float("inf") if budget is None else budget)
-    extra, first = 0.0, lab.settings.objective.first
+    extra, singles, first = 0.0, 0, lab.settings.objective.first
     match method:
         case "tree" | "random":
             extra = _prior_cost(lab) if method == "tree" else 0.0
@@ -115,10 +121,10 @@ def find(lab: Lab, method: Method, budget: float | None = None) -> Found:
             blocks = policies.repeated_blocks(lab.model.num_layers)
             judge(view, halving(view, blocks, first, keep=8), lab.settings)
         case _:
-            chains, extra = static_chains(lab, method, view.limit)
+            chains, extra, singles = static_chains(lab, method, view.limit)
             view.limit -= extra
             judge(view, chains, lab.settings)
-    return Found(method, view, extra)
+    return Found(method, view, extra, singles)
 
 
 def searcher(lab: Lab, method: Literal["tree", "random"]) -> Searcher:
@@ -134,46 +140,54 @@ def searcher(lab: Lab, method: Literal["tree", "random"]) -> Searcher:
     return make_search(replace(settings, algorithm="random"), layers, table, rng)
 
 
-def static_chains(lab: Lab, method: Method, budget: float) -> tuple[list[Chain], float]:
-    """The chains of a static policy, one for every length, and the layer executions that finding them cost."""
+def static_chains(lab: Lab, method: Method, budget: float) -> tuple[list[Chain], float, int]:
+    """The chains of a static policy, one for every length; the layer executions and evaluations that finding them cost."""
     passes = float(lab.model.num_layers * len(lab.facts_items))
     match method:
         case "shortgpt":
-            return policies.remove_lowest(lab.stream.influence), passes
+            return policies.remove_lowest(lab.stream.influence), passes, 0
         case "block":
-            return policies.remove_block(lab.stream.distance), passes
+            return policies.remove_block(lab.stream.distance), passes, 0
         case "voids":
-            return policies.remove_lowest(-lab.void_share), passes
+            return policies.remove_lowest(-lab.void_share), passes, 0
         case _:
-            table, spent = learnt_table(lab, budget)
-            return policies.remove_lowest(-table[:, priors.SKIP]), spent
+            table, spent, evaluations = learnt_table(lab, budget)
+            return policies.remove_lowest(-table[:, priors.SKIP]), spent, evaluations
 
 
-def learnt_table(lab: Lab, budget: float) -> tuple[np.ndarray, float]:
-    """The per-layer prior [L, 3] from prior.records, or else from a search of each of some search items, and its cost.
+def learnt_table(lab: Lab, budget: float) -> tuple[np.ndarray, float, int]:
+    """The per-layer prior [L, 3] from prior.records, or else from a search of each of some search items; its cost.
 
     The single searches use the items' own gold answers, and take at most half of the budget: the chains that the prior
-    gives have to be judged as well.
+    gives have to be judged as well. Each begins with nothing computed, so that it costs the same whatever ran before it.
+    The cost is in layer executions and in evaluations.
     """
     search, layers = lab.settings.search, lab.model.num_layers
     if lab.settings.prior.kind == "learnt":
-        return PriorTables(lab.settings, lab.model).find([None], lab.scorer)[0].table, 0.0
+        return PriorTables(lab.settings, lab.model).find([None], lab.scorer)[0].table, 0.0, 0
     uniform = priors.uniform(layers, search.hazard, search.skip_share)
     best: list[Chain] = []
     simulations = min(ITEM_SIMULATIONS, search.simulations)
     most = (simulations + 1) * search.longest(layers)  # the base comes first
-    spent, start = 0.0, 0
+    spent, evaluations, start = 0.0, 0, 0
     while some := lab.facts_items[start : start + _searchable(lab, (budget / 2 - spent) / most)]:
         start += len(some)
+        for sample in some:
+            lab.scorer.release(sample)
         rngs = [generator(lab.settings.seed, sample.id, LEARNT) for sample in some]
         searches = [make_search(replace(search, simulations=simulations), layers, uniform, rng) for rng in rngs]
         run_searches(lab.scorer, list(zip(some, searches, strict=True)))
         outcomes = [made.outcome() for made in searches]
         best += [outcome.candidates[0][0] for outcome in outcomes if outcome.candidates]
         spent += sum(outcome.layer_executions for outcome in outcomes)
+        evaluations += sum(outcome.evaluations for outcome in outcomes)
         for sample in some:
             lab.scorer.release(sample)
-    return priors.learn_table(best, layers, search.hazard, search.skip_share, lab.settings.prior.strength), spent
+    return (
+        priors.learn_table(best, layers, search.hazard, search.skip_share, lab.settings.prior.strength),
+        spent,
+        evaluations,
+    )
 
 
 def _searchable(lab: Lab, affordable: float) -> int:

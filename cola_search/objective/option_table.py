@@ -27,6 +27,7 @@ class OptionTable:
     sizes: [N, O] bytes of each option's text, at least 1.
     hidden: [N, d] the base's last hidden state at the end of the prompt, or None.
     head_cost: layer executions that it is worth to read one more chain's answer; not in the file (see head_cost.py).
+    layer_executions: what it cost to come by the table in the file, of which this may be a part.
     """
 
     chains: tuple[Chain, ...]
@@ -36,6 +37,7 @@ class OptionTable:
     sizes: np.ndarray
     hidden: np.ndarray | None = None
     head_cost: float = 0.0
+    layer_executions: float = 0.0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -101,6 +103,7 @@ class OptionTable:
             golds=self.golds,
             sizes=self.sizes,
             hidden=hidden,
+            layer_executions=self.layer_executions,
         )
         part.replace(path)
 
@@ -110,7 +113,8 @@ class OptionTable:
         with np.load(path) as data:
             chains, ids = tuple(Chain.parse(str(text)) for text in data["chains"]), tuple(map(str, data["ids"]))
             hidden = data["hidden"] if data["hidden"].shape[1] else None
-            return cls(chains, ids, data["scores"], data["golds"], data["sizes"], hidden)
+            cost = float(data["layer_executions"])
+            return cls(chains, ids, data["scores"], data["golds"], data["sizes"], hidden, layer_executions=cost)
 
 
 def log_softmax(values: np.ndarray) -> np.ndarray:
