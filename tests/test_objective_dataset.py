@@ -164,21 +164,24 @@ def test_the_same_command_again_scores_nothing_and_gives_the_same(
 
 
 def test_a_run_that_was_stopped_and_gone_on_with_gives_what_an_undisturbed_one_does(
-    result: dict[str, Any], tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, written = tiny_settings(tiny_folder, tmp_path / "run", DEAR), []
-    write = Board._write
+    more = (DEAR, "search.simulations=60", "search.max_layer_executions=600", "objective.baselines=false")
+    whole, stopped = (
+        tiny_settings(tiny_folder, tmp_path / name, *more, "engine.samples_in_flight=64") for name in "ab"
+    )
+    write, written = Board._write, []
 
     def writing(self: Board, before: Any) -> None:
         write(self, before)
         written.append(before)
-        if len(written) == 25:
+        if len(written) == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Board, "_write", writing)
-        run_dataset(settings)
-    assert run_dataset(settings) == result
+        run_dataset(stopped)
+    assert run_dataset(stopped) == run_dataset(whole)
 
 
 def test_the_searches_of_single_items_cost_the_same_whatever_ran_before_and_are_counted(
