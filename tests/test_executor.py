@@ -16,6 +16,7 @@ from cola_search.model import executor as executor_module
 from cola_search.model import ragged as ragged_module
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.batches import Item
+from cola_search.model.decode import Decoder
 from cola_search.model.executor import Executor
 from cola_search.model.riding import rides, stock_logits, stock_rows
 
@@ -203,7 +204,7 @@ def test_a_chain_whose_generation_is_beyond_the_whole_memory_is_refused_with_wha
 
 
 def test_an_item_that_takes_more_than_its_share_has_the_others_drop_their_states(llama: PreTrainedModel) -> None:
-    executor = Executor(Anatomy(llama), 60_000, samples_in_flight=2, keep_kv=True)
+    executor = Executor(Anatomy(llama), 120_000, samples_in_flight=2, keep_kv=True)
     one, other = executor.open([list(range(5, 15))], [[9]]), executor.open([list(range(15, 25))], [[9]])
     rng = np.random.default_rng(0)
     chains = [tuple(rng.integers(0, 4, 4).tolist()) for _ in range(12)]
@@ -224,13 +225,9 @@ def test_an_item_that_takes_more_than_its_share_has_the_others_drop_their_states
 
 def test_items_whose_generation_needs_more_than_their_share_are_in_parts_that_fit(llama: PreTrainedModel) -> None:
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=4, keep_kv=True)
-    assert executor.kv is not None
-    unit = executor.anatomy.width + executor.kv.width
     items = [executor.open([[5, 6, 7, 8, 9, 10]], [[5]]) for _ in range(4)]
     chain = (0, 1, 2, 3)
-    new_tokens = int(
-        1.5 * executor.quota * unit / executor.kv.width / 4
-    )  # the slots of a chain take one and a half shares
+    new_tokens = int(1.5 * executor.slot_quota / 4)  # the slots of a chain take one and a half shares
     parts = executor.parts([(item, [chain, chain]) for item in items], new_tokens)
     assert [sorted(part) for part in parts] == [[0, 1], [0, 1], [2, 3], [2, 3]]
     assert all(chains == [chain] for part in parts for chains in part.values())
@@ -243,8 +240,33 @@ def test_a_generation_that_needs_more_than_the_memory_runs_alone(llama: PreTrain
     assert parts == [{0: [(0, 1)]}, {1: [(0, 1)]}]
 
 
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_kept_states_and_the_slots_of_a_generation_stay_within_the_memory_together(
+    llama: PreTrainedModel, in_flight: int
+) -> None:
+    executor = Executor(Anatomy(llama), BYTES, samples_in_flight=in_flight, keep_kv=True)
+    assert executor.kv_pool is not None
+    pools = executor.pool.data.nbytes + executor.kv_pool.data.nbytes
+    items = [executor.open([list(range(5, 25 - i))], [[19 - i]]) for i in range(in_flight)]
+    rng, slots = np.random.default_rng(0), []
+    for _ in range(3):  # waves, that the kept states fill their share
+        work = [(item, [tuple(rng.integers(0, 4, 6).tolist()) for _ in range(40)]) for item in items]
+        for part in executor.parts(work, 60):
+            executor.run_part([(items[k], chains) for k, chains in part.items()])
+            owners = [k for k, chains in part.items() for _ in chains]
+            chains = [chain for some in part.values() for chain in some]
+            decoder = Decoder(executor, [items[k] for k in owners], chains, [20 - k for k in owners], 60)
+            decoder.load_prompts()
+            slots.append(decoder.keys.nbytes + decoder.values.nbytes)
+            for item in items:
+                item.prefixes.release()
+    one_row = executor.pool.row_bytes + executor.kv_pool.row_bytes  # of zeros, in front of what is kept
+    assert executor.pool.used_rows > 0.8 * executor.pool.capacity
+    assert max(slots) > BYTES / 4 and pools + max(slots) <= BYTES + one_row
+
+
 def test_after_a_generation_an_item_is_back_within_its_share(llama: PreTrainedModel) -> None:
-    executor = Executor(Anatomy(llama), BYTES, samples_in_flight=24, keep_kv=True)
+    executor = Executor(Anatomy(llama), 2 * BYTES, samples_in_flight=24, keep_kv=True)
     item = executor.open([list(range(5, 40))], [[34]])
     executor.run([(item, [(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3)])])
     assert executor.pool.used_rows > executor.quota or executor.kv_pool.used_rows > executor.quota
@@ -337,7 +359,7 @@ def test_memory_that_ends_while_states_are_stored_costs_a_second_try_and_nothing
 
 
 def test_waves_of_a_generation_stay_within_a_tight_memory(llama: PreTrainedModel) -> None:
-    executor = Executor(Anatomy(llama), num_bytes=60_000, keep_kv=True)
+    executor = Executor(Anatomy(llama), num_bytes=120_000, keep_kv=True)
     item = executor.open([list(range(5, 15))], [[9]])
     rng = np.random.default_rng(0)
     for _ in range(40):
@@ -348,7 +370,7 @@ def test_waves_of_a_generation_stay_within_a_tight_memory(llama: PreTrainedModel
     assert executor.kv_pool is not None and executor.kv_pool.peak_rows <= executor.kv_pool.capacity
 
 
-@pytest.mark.parametrize("memory", [40_000, 90_000])
+@pytest.mark.parametrize("memory", [80_000, 180_000])
 def test_waves_of_a_generation_in_a_tight_memory_have_all_their_keys_and_the_rows_of_a_large_one(
     llama: PreTrainedModel, memory: int
 ) -> None:

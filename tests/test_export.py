@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import tiny
+from families import FAMILIES, tiny
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from cola_search.errors import UserError
 from cola_search.model.export import export_chain
@@ -146,3 +146,36 @@ def test_stock_lm_eval_reads_an_exported_chain_and_gives_our_verdicts(tiny_model
     for sample in task:
         theirs = stock.loglikelihood(sample.requests, disable_tqdm=True)
         assert sample.prediction(theirs) == scorer.score(sample, [chain])[0].prediction
+
+
+def test_settings_of_sampling_that_a_greedy_checkpoint_came_with_are_left_out(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tiny_model.hf.generation_config
+    for name, value in {"do_sample": False, "temperature": 0.6, "top_p": 0.9, "top_k": 5}.items():
+        monkeypatch.setattr(own, name, value)
+    folder = export_chain(tiny_model, CHAIN, tmp_path / "found")
+    saved = GenerationConfig.from_pretrained(folder)
+    assert (saved.temperature, saved.top_p, saved.top_k) == (None, None, None)
+    assert saved.eos_token_id == own.eos_token_id
+    assert own.temperature == 0.6
+
+
+_SPARSE = {**FAMILIES["deepseek_v3"], "indexer_types": ["full", "shared", "full", "full"]}
+
+
+@pytest.mark.parametrize("family_model", [("glm_moe_dsa", _SPARSE)], indirect=True)
+def test_a_list_of_indexers_has_the_new_length_and_order(family_model: LoadedModel, tmp_path: Path) -> None:
+    folder = export_chain(family_model, [0, 1, 1, 3, 2], tmp_path / "found")
+    assert AutoConfig.from_pretrained(folder).indexer_types == ["full", "shared", "shared", "full", "full"]
+
+
+def test_a_config_that_does_not_go_with_the_chain_is_refused_whatever_the_family_raises(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(self: object, config: object) -> None:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(type(tiny_model.hf), "__init__", build)
+    with pytest.raises(UserError, match="checkpoint cannot express the chain"):
+        export_chain(tiny_model, CHAIN, tmp_path / "found")

@@ -15,7 +15,7 @@ def test_log_probabilities_and_leads_are_those_of_a_plain_softmax(monkeypatch) -
     with torch.inference_mode():
         rows = torch.randn(11, anatomy.width)
         at, tokens = torch.tensor([10, 0, 0, 7, 3]), torch.tensor([1, 2, 98, 5, 0])
-        values, leads = Readout(anatomy).log_probs(rows, at, tokens)
+        values, leads, _ = Readout(anatomy).log_probs(rows, at, tokens)
         logits = anatomy.logits(rows)
     torch.testing.assert_close(values, logits.log_softmax(-1)[at, tokens])
     torch.testing.assert_close(leads, logits[at, tokens] - logits.amax(-1)[at])
@@ -26,8 +26,23 @@ def test_the_greedy_token_leads_by_zero() -> None:
     with torch.inference_mode():
         rows = torch.randn(3, anatomy.width)
         best = anatomy.logits(rows).argmax(-1)
-        _, leads = Readout(anatomy).log_probs(rows, torch.arange(3), best)
+        _, leads, greedy = Readout(anatomy).log_probs(rows, torch.arange(3), best)
     assert leads.tolist() == [0, 0, 0]
+    assert greedy.all()
+
+
+def test_of_tokens_that_are_equally_likely_the_first_is_the_greedy_one(monkeypatch) -> None:
+    model = tiny("llama")
+    model.lm_head.register_forward_hook(lambda module, args, logits: logits.clamp(max=0))
+    anatomy = Anatomy(model)
+    monkeypatch.setattr(readout, "SOFTMAX_LOGITS", 2 * anatomy.vocabulary)
+    with torch.inference_mode():
+        rows = torch.randn(5, anatomy.width)
+        at, tokens = torch.cartesian_prod(torch.arange(5), torch.arange(anatomy.vocabulary)).T
+        _, leads, greedy = Readout(anatomy).log_probs(rows, at, tokens)
+        wanted = anatomy.logits(rows).argmax(-1)
+    assert (leads == 0).sum() > 20
+    assert torch.equal(greedy, tokens == wanted[at])
 
 
 def test_more_rows_than_the_model_has_positions_have_the_logits_that_each_has_alone() -> None:

@@ -1,5 +1,7 @@
 """Voids: the formula, the phases, batches, bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -222,3 +224,12 @@ def test_other_impossible_settings_are_refused(tiny_model: LoadedModel):
 def test_an_empty_prompt_is_refused(tiny_model: LoadedModel, text):
     with pytest.raises(UserError, match="empty prompt"):
         find_voids(tiny_model, text)
+
+
+@pytest.mark.parametrize(("length", "phases", "room"), [(65, ("pp",), 64), (64, ("pp", "rg"), 63)])
+def test_a_prompt_that_the_context_does_not_hold_is_refused(tiny_model: LoadedModel, length, phases, room):
+    model = replace(tiny_model, hf=tiny("gpt2", vocab_size=259), num_layers=4)
+    with pytest.raises(UserError, match=f"the text has a prompt of {length} tokens .* leaves room for {room}:"):
+        find_voids(model, "x" * length, phases=phases)
+    fits = find_voids(model, "x" * (length - 1), phases=phases)
+    assert len(fits.pp) == length - 1 and len(fits.rg) == ("rg" in phases)

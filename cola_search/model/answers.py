@@ -15,7 +15,7 @@ class Answer:
     gold_margin: generated tasks and lone continuations: mean lead of the gold answer's tokens over the best other, 0 if
         greedy decoding gives it.
     lead: generated tasks: the smallest lead of a chosen token over the next best, in logits; a lone continuation that is
-        not the likeliest: how far its worst token is behind the best.
+        not the greedy one: how far its worst token is behind the best, 0 if as likely as the best all along.
     """
 
     responses: list

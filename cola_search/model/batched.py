@@ -62,10 +62,10 @@ class Batched:
         self.readout = Readout(anatomy)
         self.most_together = sys.maxsize  # chains that generate at once: halved whenever memory does not suffice
 
-    def open(self, sample: Any) -> BatchedSession:
-        """The sample, tokenised and with its embeddings computed."""
-        encoded = self.stock.encode(sample)
-        scored = [self._gold_tokens(sample)] if encoded.generates else encoded.continuations
+    def open(self, sample: Any, encoded: Encoded | None = None) -> BatchedSession:
+        """The sample, tokenised unless it is already, and with its embeddings computed."""
+        encoded = encoded or self.stock.encode(sample)
+        scored = [self._gold_tokens(sample, encoded)] if encoded.generates else encoded.continuations
         sequences, reads = scored_sequences(encoded.contexts, scored)
         item = self.executor.open(sequences, reads)
         where = {row: i for i, row in enumerate(item.reads.tolist())}
@@ -74,9 +74,11 @@ class Batched:
         starts = np.cumsum([0, *(len(continuation) for continuation in scored)])[:-1]
         return BatchedSession(sample, encoded, item, np.array(at, dtype=np.int64), tokens, starts)
 
-    def _gold_tokens(self, sample: Any) -> list[int]:
+    def _gold_tokens(self, sample: Any, encoded: Encoded) -> list[int]:
+        """Tokens of the gold answer, as many as fit behind the prompt; the last one is not read."""
         text = getattr(sample, "target_text", None)
-        return self.stock.lm.tok_encode(text, add_special_tokens=False)[:GOLD_TOKENS] if text else []
+        room = self.stock.lm.max_length - len(encoded.contexts[0]) + 1
+        return self.stock.lm.tok_encode(text, add_special_tokens=False)[: min(GOLD_TOKENS, room)] if text else []
 
     def close(self, session: BatchedSession) -> None:
         """Gives the sample's memory back."""
@@ -101,9 +103,9 @@ class Batched:
 
     def _scored(self, work: Work, final: States) -> list[list[Answer]]:
         answers = []
-        for (session, _), (values, leads) in zip(work, self._log_probs(work, final), strict=True):
+        for (session, _), (values, leads, greedy) in zip(work, self._log_probs(work, final), strict=True):
             sums = np.add.reduceat(values.astype(np.float64), session.starts, axis=1)
-            exact = np.logical_and.reduceat(leads == 0, session.starts, axis=1)
+            exact = np.logical_and.reduceat(greedy, session.starts, axis=1)
             responses = [list(zip(s, g, strict=True)) for s, g in zip(sums.tolist(), exact.tolist(), strict=True)]
             if len(session.starts) > 1:
                 answers.append([Answer(some) for some in responses])
@@ -111,8 +113,8 @@ class Batched:
                 answers.append([_lone_answer(*one) for one in zip(responses, leads, strict=True)])
         return answers
 
-    def _log_probs(self, work: Work, final: States) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per session the scored tokens' log-probabilities and their leads over the best token, both `[chains, T]`."""
+    def _log_probs(self, work: Work, final: States) -> list[tuple[np.ndarray, ...]]:
+        """Per session what the readout says of the scored tokens: `[chains, T]` each."""
         rows = [state for states in final for state in states]
         offsets = np.cumsum([0, *map(len, rows)])[:-1]
         owners = [session for session, chains in work for _ in chains]
@@ -120,12 +122,12 @@ class Batched:
         tokens = np.concatenate([session.tokens for session in owners])
         device = rows[0].device
         index = torch.from_numpy(at).to(device), torch.from_numpy(tokens).to(device)
-        values, leads = (t.cpu().numpy() for t in self.readout.log_probs(torch.cat(rows), *index))
+        found = [t.cpu().numpy() for t in self.readout.log_probs(torch.cat(rows), *index)]
         out, start = [], 0
         for session, chains in work:
             shape = (len(chains), len(session.tokens))
             stop = start + shape[0] * shape[1]
-            out.append((values[start:stop].reshape(shape), leads[start:stop].reshape(shape)))
+            out.append(tuple(values[start:stop].reshape(shape) for values in found))
             start = stop
         return out
 
@@ -156,13 +158,13 @@ class Batched:
         owners, chains, states = zip(*generations, strict=True)
         prompts = [len(session.encoded.contexts[0]) for session in owners]
         ends = [state[s.item.reads.tolist().index(n - 1)] for s, n, state in zip(owners, prompts, states, strict=True)]
-        bound = max(session.encoded.max_new_tokens for session in owners)
-        decoder = Decoder(self.executor, [session.item for session in owners], list(chains), prompts, bound)
+        bounds = np.array([session.encoded.max_new_tokens for session in owners])
+        decoder = Decoder(self.executor, [session.item for session in owners], list(chains), prompts, bounds)
         watch = [
             StopWatch(session.sample, session.encoded, self.stock.lm.tokenizer, self.executor.anatomy.hf)
             for session in owners
         ]
-        tokens, leads = generate(decoder, torch.stack(ends), lambda c, generated: watch[c].done(generated), bound)
+        tokens, leads = generate(decoder, torch.stack(ends), lambda c, generated: watch[c].done(generated), max(bounds))
         for c, session in enumerate(owners):
             session.layer_executions += decoder.tokens_run[c] * len(chains[c]) / prompts[c]
         found += [(watch[c].text(t), float(leads[c])) for c, t in enumerate(tokens)]
@@ -173,12 +175,12 @@ class Batched:
         known = [i for i, (session, _) in enumerate(work) if len(session.tokens)]
         if known:  # of all sessions at once: reading the head's weights is what the few rows of one would cost
             found = self._log_probs([work[i] for i in known], [final[i] for i in known])
-            for i, (_, leads) in zip(known, found, strict=True):
+            for i, (_, leads, _) in zip(known, found, strict=True):
                 margins[i] = leads.mean(axis=1)
         return np.concatenate(margins)
 
 
 def _lone_answer(responses: list, leads: np.ndarray) -> Answer:
-    """The answer to a single continuation, whose tokens have these leads `[T]`: right if the likeliest at every token."""
-    behind = -float(leads.min())
-    return Answer(responses, float(leads.mean()), behind if behind > 0 else math.inf)
+    """The answer to a single continuation, whose tokens have these leads `[T]`: right if the greedy one at every token."""
+    ((_, greedy),) = responses
+    return Answer(responses, float(leads.mean()), math.inf if greedy else abs(float(leads.min())))

@@ -1,10 +1,16 @@
-"""What models and layers call the cache that they are handed: `cache` since transformers 5.24, by other names before."""
+"""What models and layers call the cache that they are handed: `cache` since transformers 5.24, by other names before.
+
+And which models can have none, and how they do without.
+"""
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
+from transformers import DynamicCache, PreTrainedModel
 
 CACHE_NAMES = ("cache", "past_key_values", "past_key_value", "layer_past")
 
@@ -22,3 +28,33 @@ def cache_name(module: nn.Module) -> str | None:
         if (found := next((name for name in CACHE_NAMES if name in names), None)) is not None:
             return found
     return None
+
+
+def keeps_a_cache(hf: PreTrainedModel) -> bool:
+    """Whether transformers can keep a cache for the layers that the config tells of: it asks an attention layer its length.
+
+    A chain of a hybrid family may have none.
+    """
+    try:
+        DynamicCache(config=hf.config.get_text_config(decoder=True)).get_seq_length()
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def without_cache(hf: PreTrainedModel) -> Iterator[None]:
+    """Until the block ends every pass of `hf` and of its `generate` reads all tokens, whatever it is told of a cache."""
+    model: Any = hf  # whose methods may not be set, says mypy
+    generate = model.generate
+
+    def uncached(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        return args, {**kwargs, "use_cache": False}
+
+    handle = hf.register_forward_pre_hook(uncached, with_kwargs=True)
+    model.generate = lambda *args, **kwargs: generate(*args, **{**kwargs, "use_cache": False})
+    try:
+        yield
+    finally:
+        del model.generate
+        handle.remove()

@@ -53,6 +53,7 @@ class Decoder:
 
     keys, values: `[slots, heads, columns, width]`; a chain's prompt and its tokens fill its columns from the first on, so that
     column and position are one, and a step looks no further than the longest chain under way.
+    max_new_tokens: of all chains, or of each `[chains]`.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Decoder:
         items: list[Item],
         chains: list[tuple[int, ...]],
         prompt_rows: list[int],
-        max_new_tokens: int,
+        max_new_tokens: int | np.ndarray,
     ):
         self.executor, self.anatomy = executor, executor.anatomy
         self.items, self.chains = items, chains
@@ -69,8 +70,8 @@ class Decoder:
         self.kv = executor.kv
         self.prompt = np.array(prompt_rows)  # [chains], rows of the prompt; rows behind it belong to scored text
         self.prompts = [item.packed.ids[:n].tolist() for item, n in zip(items, prompt_rows, strict=True)]
-        self.columns = max(prompt_rows) + max_new_tokens
-        self.rules = executor.layer_rules(self.columns)
+        self.columns = int((self.prompt + max_new_tokens).max())
+        self.rules = executor.rules.of(self.columns)
         self.tokens_run = np.zeros(len(chains))
         self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 

@@ -10,13 +10,13 @@ from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.answers import Answer
-from cola_search.model.batched import Batched, BatchedSession
+from cola_search.model.batched import GOLD_TOKENS, Batched, BatchedSession
 from cola_search.model.engine_settings import EngineSettings, parse_memory
 from cola_search.model.executor import Executor
 from cola_search.model.free_memory import free_memory
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
-from cola_search.model.riding import OF_THE_FAMILY, rides, unfollowed
+from cola_search.model.riding import OF_THE_FAMILY, rides, rope_limit, unfollowed, unfollowed_by_task
 from cola_search.model.stock import Encoded, Stock
 from cola_search.replica import is_fatal
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class StockSession:
-    """One sample of a model that runs one chain at a time."""
+    """One sample that has one chain at a time run over it: all of a model's, or one that asks for what the engine cannot."""
 
     sample: Any
     encoded: Encoded
@@ -46,6 +46,8 @@ class Engine:
         self.generates = generates
         self.stock = stock or Stock(model)
         self.layer_executions = 0.0
+        self._rope_limit = rope_limit(model.hf)
+        self._said: set[str] = set()
         self.batched = None if settings.mode == "stock" else self._start_batched()
 
     def _start_batched(self) -> Batched | None:
@@ -74,18 +76,35 @@ class Engine:
         if reason is None:
             return Batched(anatomy, executor, self.stock)
         kind = self.model.hf.config.model_type
-        if self.settings.mode == "batched":
-            raise UserError(
-                f"engine.mode=batched is not possible for model type {kind!r}, take auto or stock: {reason}."
-            )
-        log.warning("%s runs one chain at a time: %s.", kind, reason)
+        self._one_at_a_time(kind, f"model type {kind!r}", reason)
         return None
+
+    def _one_at_a_time(self, what: str, whose: str, reason: str) -> None:
+        """Says, each reason once, what does not ride; refuses it where it must."""
+        if self.settings.mode == "batched":
+            raise UserError(f"engine.mode=batched is not possible for {whose}, take auto or stock: {reason}.")
+        if reason not in self._said:
+            log.warning("%s runs one chain at a time: %s.", what, reason)
+        self._said.add(reason)
 
     def open(self, sample: Any) -> Session:
         """The sample, ready to have chains run over it."""
+        encoded = self.stock.encode(sample)
         if self.batched is None:
-            return StockSession(sample, self.stock.encode(sample))
-        return self.batched.open(sample)
+            return StockSession(sample, encoded)
+        reason = unfollowed_by_task(encoded.gen_kwargs) or self._beyond_the_rope(encoded)
+        if reason is None:
+            return self.batched.open(sample, encoded)
+        self._one_at_a_time(f"sample {sample.id!r}, and any like it,", f"sample {sample.id!r}", reason)
+        return StockSession(sample, encoded)
+
+    def _beyond_the_rope(self, encoded: Encoded) -> str | None:
+        """Why a sample with a sequence beyond `rope_limit` cannot ride, None for any other."""
+        new = max(encoded.max_new_tokens, GOLD_TOKENS) if encoded.generates else 0
+        pairs = zip(encoded.contexts, encoded.continuations, strict=True)
+        if max(len(context) + len(continuation) for context, continuation in pairs) + new <= self._rope_limit:
+            return None
+        return f"its sequences go beyond {self._rope_limit} tokens, where the model changes its rotary frequencies"
 
     def close(self, session: Session) -> None:
         """Gives the sample's memory back."""
@@ -110,9 +129,12 @@ class Engine:
         return answers
 
     def _run(self, work: list[tuple[Session, list[Chain]]]) -> list[list[Answer]]:
-        if self.batched is not None:
-            return self.batched.answer([(s, chains) for s, chains in work if isinstance(s, BatchedSession)])
-        return [[self._alone(s, chain) for chain in chains] for s, chains in work if isinstance(s, StockSession)]
+        riding = [(s, chains) for s, chains in work if isinstance(s, BatchedSession)]
+        found = iter(self.batched.answer(riding) if self.batched is not None and riding else [])
+        return [
+            [self._alone(s, chain) for chain in chains] if isinstance(s, StockSession) else next(found)
+            for s, chains in work
+        ]
 
     def _alone(self, session: StockSession, chain: Chain) -> Answer:
         """One chain through stock transformers, each request from the first layer on."""

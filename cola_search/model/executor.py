@@ -6,6 +6,7 @@ the layers of all paths are run lowest layer first, so that paths that lag behin
 
 import logging
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -30,6 +31,7 @@ from cola_search.model.batches import (
 )
 from cola_search.model.free_memory import fits
 from cola_search.model.heap import Heap
+from cola_search.model.layer_rules import LayerRules
 from cola_search.model.packing import pack
 from cola_search.model.partial_layer import Capture, KvLayout, run_reads
 from cola_search.model.prefixes import Node, Prefixes, RowPool
@@ -42,7 +44,8 @@ class Executor:
     """Runs chains of one model over packed samples.
 
     num_bytes: memory for kept states, a fixed share for each of `samples_in_flight`.
-    keep_kv: keep the keys and values of every prefix too, which generation starts from.
+    keep_kv: keep the keys and values of every prefix too, which generation starts from. Half of the memory is for that, and
+        half for the slots that generations under way write to.
     """
 
     def __init__(
@@ -56,15 +59,18 @@ class Executor:
         self.anatomy = anatomy
         self.kv: KvLayout | None = KvLayout.of(anatomy) if keep_kv else None
         kv_width = self.kv.width if self.kv else 0
-        rows = num_bytes // ((anatomy.width + kv_width) * anatomy.dtype.itemsize)
+        kept_bytes = num_bytes // 2 if keep_kv else num_bytes
+        rows = kept_bytes // ((anatomy.width + kv_width) * anatomy.dtype.itemsize)
         self.pool = RowPool(rows, anatomy.width, anatomy.dtype, anatomy.device)
         self.kv_pool = RowPool(rows, kv_width, anatomy.dtype, anatomy.device) if self.kv else None
         self.samples_in_flight = samples_in_flight
         self.mixes = not anatomy.additive_masks  # whether items share batches; a trial at load may say no
         self.quota = self.pool.capacity // samples_in_flight  # a fixed share: what is dropped follows from the sample
+        # rows of keys and values that the slots of one share hold
+        self.slot_quota = kept_bytes // (kv_width * anatomy.dtype.itemsize) // samples_in_flight if kv_width else 0
+        self.rules = LayerRules(anatomy)
         self.max_batch_tokens = max_batch_tokens
         self._open: dict[Item, None] = {}
-        self._rules: dict[int, list[Tensor | None]] = {}
         self._stack: Stack | None = None
         self._heap = Heap(anatomy.device)
 
@@ -82,7 +88,7 @@ class Executor:
         calls = self.anatomy.watch_calls(
             torch.from_numpy(packed.ids)[None].to(device), positions, self.anatomy.as_handed(sees)
         )
-        seen, masks = self._masks(sees, positions[0], int(packed.positions.max()) + 1)
+        seen, masks = self.rules.masks(sees, positions[0], int(packed.positions.max()) + 1)
         item = Item(packed, np.array(rows), calls, masks, seen, Prefixes(self.pool, self.quota, n, self.kv_pool))
         self.pool.write(item.prefixes.keep([item.prefixes.root]), calls.hidden[0])
         self._open[item] = None
@@ -90,7 +96,7 @@ class Executor:
 
     def _too_small(self, what: str, rows: int) -> UserError:
         """The refusal of what needs so many rows of the pools."""
-        row_bytes = self.pool.row_bytes + (self.kv_pool.row_bytes if self.kv_pool else 0)
+        row_bytes = 2 * (self.pool.row_bytes + self.kv_pool.row_bytes) if self.kv_pool else self.pool.row_bytes
         enough = math.ceil(rows * row_bytes / 1e6)
         return UserError(f"engine.memory is too small for {what}: give it at least {enough}MB.")
 
@@ -99,35 +105,6 @@ class Executor:
         item.prefixes.close()
         self._open.pop(item, None)
         self._stack = None
-
-    def _masks(self, sees: Tensor, positions: Tensor, length: int) -> tuple[list[Tensor], list[int]]:
-        """What each layer lets the packed rows see: their own prefixes, and of these what the family allows by position."""
-        seen: list[Tensor] = []
-        index: list[int] = []
-        known: dict[int, int] = {}
-        for rule in self.layer_rules(length):
-            if id(rule) not in known:
-                known[id(rule)] = len(seen)
-                seen.append(sees if rule is None else sees & rule[positions][:, positions])
-            index.append(known[id(rule)])
-        return seen, index
-
-    def layer_rules(self, length: int) -> list[Tensor | None]:
-        """Per layer bool `[length+, length+]` of which position sees which in this family, None for plain causal."""
-        size = -(-length // 64) * 64
-        if size not in self._rules:
-            ids = torch.zeros(1, size, dtype=torch.long, device=self.anatomy.device)
-            at = torch.arange(size, device=self.anatomy.device)[None]
-            shared: dict[int, Tensor] = {}
-            rules: list[Tensor | None] = []
-            for mask in self.anatomy.watch_calls(ids, at).masks:
-                if mask is None:
-                    rules.append(None)
-                    continue
-                plain = mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
-                rules.append(shared.setdefault(id(mask), plain))
-            self._rules[size] = rules
-        return self._rules[size]
 
     def run(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
         """Final hidden rows `[R, d]` per chain of each item, in order; the items share batches."""
@@ -145,18 +122,20 @@ class Executor:
 
         An item that needs more than its share for a single chain takes more of them, and fewer items are in that part.
         """
-        shares = self.pool.capacity // self.quota
+        shares = self.samples_in_flight
         roots = sum(item.num_rows for item in self._open)  # which stay whatever else is dropped
+        columns = max(item.num_rows for item, _ in work) + new_tokens  # of a slot: those of a batch are of one length
         parts: list[dict[int, list]] = []
         free: list[int] = []
         for slot, (item, chains) in enumerate(work):
             longest = max(map(len, chains), default=0)
             self._refuse_too_long(item, longest, roots)
-            rows = self._rows_of_a_chain(item, longest, new_tokens)
+            rows, slots = self._rows_of_a_chain(item, longest, columns)
             final = FINAL_BATCHES * self.max_batch_tokens // shares
-            size = max(1, min((self.quota - item.num_rows) // rows, final // max(1, len(item.reads))))
-            enough = item.num_rows + rows <= self.quota
-            taken = 1 if enough else min(shares, math.ceil((roots + rows) / self.quota))
+            together = min((self.quota - item.num_rows) // rows, self.slot_quota // slots if slots else sys.maxsize)
+            size = max(1, min(together, final // max(1, len(item.reads))))
+            more = math.ceil((roots + rows) / self.quota) if item.num_rows + rows > self.quota else 1
+            taken = min(shares, max(more, math.ceil(slots / self.slot_quota) if slots else 1))
             k = 0
             for start in range(0, len(chains), size):
                 while k < len(free) and free[k] < taken:
@@ -176,15 +155,12 @@ class Executor:
             what = f"a chain of {length} layers that generates after a prompt of {item.num_rows} tokens"
             raise self._too_small(what, need)
 
-    def _rows_of_a_chain(self, item: Item, length: int, new_tokens: int) -> int:
-        """Rows of the pool that a chain under way takes: two states, or what a generation needs.
+    def _rows_of_a_chain(self, item: Item, length: int, columns: int) -> tuple[int, int]:
+        """Rows of the pool and of the slots that a chain under way takes: two states and none, or what a generation needs.
 
-        That is the state, the keys and the values of every prefix, and slots for these keys and values and for new ones.
+        That is the state, the keys and the values of every prefix, and a slot of so many columns for each.
         """
-        if self.kv is None:
-            return 2 * item.num_rows
-        slot = (item.num_rows + new_tokens) * self.kv.width / (self.anatomy.width + self.kv.width)
-        return max(1, math.ceil(length * (item.num_rows + slot)))
+        return (max(1, length * item.num_rows), length * columns) if self.kv else (2 * item.num_rows, 0)
 
     @torch.inference_mode()
     def run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:

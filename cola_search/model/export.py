@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from cola_search.chain import Chain
 from cola_search.errors import UserError
@@ -14,6 +14,7 @@ from cola_search.model.loading import LoadedModel, quiet
 from cola_search.model.surgery import apply_chain, find_layers, per_layer_values, probe_tokens
 from cola_search.wheels import staged_folder
 
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 _TOLERANCE_SD = 0.02  # kernels may round differently at another address; a wrong layer is off by more than 0.1
 
 
@@ -98,14 +99,23 @@ def _unrolled(hf: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
         if getattr(part, "num_hidden_layers", None) == len(layers):
             for name, value in per_layer_values(part, chain, len(layers)).items():
                 setattr(part, name, value)
-    with torch.device("meta"):
-        unrolled = type(hf)(config)
     try:
+        with torch.device("meta"):
+            unrolled = type(hf)(config)
         unrolled.load_state_dict(_unrolled_tensors(hf.state_dict(), path, chain), assign=True)
-    except RuntimeError as error:
+    except Exception as error:  # a config that does not go with the chain may fail anywhere in the family's code
         raise _inexpressible(hf, chain) from error
-    unrolled.generation_config = copy.deepcopy(hf.generation_config)
+    unrolled.generation_config = _saveable(hf.generation_config)
     return unrolled
+
+
+def _saveable(generation_config: GenerationConfig) -> GenerationConfig:
+    """A copy without settings of sampling where nothing is sampled: transformers reads such a file and refuses to write it."""
+    config = copy.deepcopy(generation_config)
+    if config.do_sample is False:
+        for name in _SAMPLING:
+            setattr(config, name, None)
+    return config
 
 
 def _unrolled_tensors(tensors: Mapping[str, torch.Tensor], path: str, chain: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -23,20 +23,23 @@ class Readout:
         self._logp: Tensor | None = None
 
     @torch.inference_mode()
-    def log_probs(self, rows: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probability of `tokens` `[P]` after rows `at` `[P]` of final states `[N, d]`, and its logit's lead, float32 `[P]`.
+    def log_probs(self, rows: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of `tokens` `[P]` after rows `at` `[P]` of final states `[N, d]`: log-probability, lead (float32 `[P]`), if greedy.
 
-        The lead is the token's logit less the largest one: 0 for the greedy token, else below 0.
+        The lead is the token's logit less the largest one: 0 for the likeliest, else below 0. Of several equally likely ones
+        the first is greedy, as in stock (bool `[P]`).
         """
         size = self._rows_at_once(rows)
         order = torch.argsort(at, stable=True)
         at, tokens = at[order], tokens[order]
         # had before the logits: a little that stays in the place of large blocks that went makes the heap grow
         values, leads = torch.empty(2, len(at), device=rows.device)
+        greedy = torch.empty(len(at), dtype=torch.bool, device=rows.device)
         for start, some in pieces(at, len(rows), size):
             logits = self.anatomy.logits(rows[start : start + size])
-            values[order[some]], leads[order[some]] = self._of_tokens(logits, at[some] - start, tokens[some])
-        return values, leads
+            own = order[some]
+            values[own], leads[own], greedy[own] = self._of_tokens(logits, at[some] - start, tokens[some])
+        return values, leads, greedy
 
     def _rows_at_once(self, rows: Tensor) -> int:
         """Rows of one head product. On a CPU their logits are to come from the heap: fresh pages each time take a tenth."""
@@ -44,26 +47,35 @@ class Readout:
             return max(1, HEAD_LOGITS // self.anatomy.vocabulary)
         return max(1, min(HEAD_ROWS, LARGEST_IN_HEAP // (self.anatomy.vocabulary * rows.dtype.itemsize) - 1))
 
-    def _of_tokens(self, logits: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def _of_tokens(self, logits: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `log_probs`, for tokens `[P]` at rows `at` `[P]`, in order, of logits `[N, V]`."""
         if logits.device.type != "cpu":
-            wanted = logits[at, tokens].float()
-            return wanted - torch.logsumexp(logits.float(), -1)[at], wanted - logits.amax(-1).float()[at]
+            wanted, best = logits[at, tokens].float(), logits.max(-1)
+            leads = wanted - best.values.float()[at]
+            return wanted - torch.logsumexp(logits.float(), -1)[at], leads, tokens == best.indices[at]
         size = max(1, SOFTMAX_LOGITS // logits.shape[1])
         if self._logits is None or self._logits.shape[1] != logits.shape[1]:
             self._logits = torch.empty(size, logits.shape[1])
             self._logp = torch.empty_like(self._logits)
         assert self._logp is not None
         within = at % size * logits.shape[1] + tokens  # in the block that the row is part of
-        values, largest = torch.empty(len(at)), torch.empty(len(logits))
+        values, leads = torch.empty(2, len(at))
+        greedy = torch.zeros(len(at), dtype=torch.bool)
         for start, some in pieces(at, len(logits), size):
             part = logits[start : start + size]
             block, logp = self._logits[: len(part)], self._logp[: len(part)]
             block.copy_(part)
             torch.log_softmax(block, -1, out=logp)
             torch.take(logp, within[some], out=values[some])
-            torch.amax(logp, -1, out=largest[start : start + len(part)])
-        return values, values - largest[at]
+            torch.sub(values[some], torch.amax(logp, -1)[at[some] - start], out=leads[some])
+            for p in (torch.nonzero(leads[some] == 0)[:, 0] + some.start).tolist():
+                greedy[p] = _is_first(logp[at[p] - start], int(tokens[p]))
+        return values, leads, greedy
+
+
+def _is_first(row: Tensor, token: int) -> bool:
+    """Whether no token before a likeliest one of the row `[V]` is as likely: argmax would take ten times as long as amax."""
+    return token == 0 or bool(row[:token].amax() < row[token])
 
 
 def pieces(at: Tensor, num_rows: int, size: int) -> Iterator[tuple[int, slice]]:

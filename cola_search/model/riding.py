@@ -1,5 +1,7 @@
-"""Whether a model's family can ride on the engine: tried at load on a few tokens, against stock transformers."""
+"""What can ride on the engine: a model's family, tried at load on a few tokens against stock transformers, and its samples."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,8 @@ OF_THE_FAMILY = (
     AssertionError,
     RuntimeError,
 )  # what layers raise that are handed what they were not made for
-# what transformers' generate looks at beside the likeliest token, and what asks for nothing; None never asks
+# what transformers' generate looks at beside the likeliest token, and what asks for nothing; None never asks.
+# max_length is not among a checkpoint's: lm-eval gives generate its own
 UNFOLLOWED: dict[str, tuple] = {
     "bad_words_ids": ([],),
     "begin_suppress_tokens": ([],),
@@ -32,27 +35,58 @@ UNFOLLOWED: dict[str, tuple] = {
     "forced_bos_token_id": (),
     "forced_eos_token_id": (),
     "guidance_scale": (1,),
+    "max_new_tokens": (),
+    "max_time": (),
     "min_length": (0,),
     "min_new_tokens": (0,),
     "no_repeat_ngram_size": (0,),
     "num_beams": (1,),
     "remove_invalid_values": (False,),
     "sequence_bias": ({}, []),
+    "stop_strings": ([],),
     "suppress_tokens": ([],),
     "watermarking_config": (),
 }
 
 
+OF_A_TASK: dict[str, tuple] = {**UNFOLLOWED, "max_length": (), "repetition_penalty": (1.0,)}
+ROPES_THAT_SWITCH = {"longrope": "original_max_position_embeddings", "dynamic": "max_position_embeddings"}
+
+
 def unfollowed(generation_config: Any) -> str | None:
     """What a checkpoint asks of its generation that the engine does not follow, as a reason; None where it follows all.
 
-    Of these settings it follows repetition_penalty alone.
+    Of what a checkpoint may ask for it follows repetition_penalty alone.
     """
-    for name, nothing in UNFOLLOWED.items():
-        value = getattr(generation_config, name, None)
-        if value is not None and value not in nothing:
-            return f"its generation_config sets {name}"
-    return None
+    name = _asked(vars(generation_config), UNFOLLOWED)
+    return f"its generation_config sets {name}" if name else None
+
+
+def unfollowed_by_task(gen_kwargs: Mapping[str, Any]) -> str | None:
+    """The same of what a task asks, as lm-eval has normalised it: the engine follows `until` and `max_gen_toks`."""
+    name = _asked(gen_kwargs, OF_A_TASK)
+    return f"the task's generation_kwargs set {name}" if name else None
+
+
+def _asked(settings: Mapping[str, Any], unfollowed: Mapping[str, tuple]) -> str | None:
+    """The first setting that asks for something."""
+    asked = {name: settings.get(name) for name in unfollowed}
+    return next((k for k, value in asked.items() if value is not None and value not in unfollowed[k]), None)
+
+
+def rope_limit(hf: Any) -> float:
+    """The length beyond which all rotary frequencies of a sequence are others (longrope, dynamic); inf where none is.
+
+    They then depend on how far the whole call goes, and the engine's calls hold sequences of many lengths.
+    """
+    config = hf.config.get_text_config(decoder=True)
+    given = getattr(config, "rope_parameters", None) or {}
+    ropes = [
+        given,
+        *(one for one in given.values() if isinstance(one, dict)),
+    ]  # one for all layers, or one a kind of layer
+    names = [(rope, ROPES_THAT_SWITCH.get(rope.get("rope_type", ""))) for rope in ropes]
+    return min((rope.get(name) or getattr(config, name) for rope, name in names if name), default=math.inf)
 
 
 @torch.inference_mode()

@@ -1,13 +1,15 @@
 """The reference: one chain, one sample, stock transformers, driven by lm-eval's own model class."""
 
 import logging
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from cola_search.chain import Chain
 from cola_search.errors import UserError
+from cola_search.model.caches import keeps_a_cache, without_cache
 from cola_search.model.loading import LoadedModel
 from cola_search.model.plain_head import plain_head
 from cola_search.model.surgery import apply_chain
@@ -23,12 +25,14 @@ class Encoded:
     continuations: token ids that are scored, one list a request; empty lists where text is generated.
     stops: strings that end a generation.
     max_new_tokens: bound of a generation; 0 where nothing is generated.
+    gen_kwargs: what else the task asks of a generation.
     """
 
     contexts: list[list[int]]
     continuations: list[list[int]]
     stops: list[str]
     max_new_tokens: int = 0
+    gen_kwargs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def generates(self) -> bool:
@@ -47,7 +51,8 @@ class Stock:
 
     def responses(self, sample: Any, chain: Chain) -> list:
         """The sample's answers with the model's layers in the order of `chain`, as `sample.verdict` takes them."""
-        with apply_chain(self.model.hf, chain), plain_head(self.model.hf):
+        hf = self.model.hf
+        with apply_chain(hf, chain), plain_head(hf), nullcontext() if keeps_a_cache(hf) else without_cache(hf):
             return getattr(self.lm, sample.requests[0].request_type)(sample.requests, disable_tqdm=True)
 
     def sampled(self, sample: Any, times: int, seed: int) -> list[str]:
@@ -105,10 +110,16 @@ class Stock:
             raise UserError(
                 "the task samples its answers (do_sample): chains are compared on greedy answers only, so choose a greedy task."
             )
+        if self.model.hf.generation_config.stop_strings:
+            raise UserError(
+                f"the generation_config of {self.model.name} sets stop_strings, with which lm-eval cannot generate: "
+                "take them out of its generation_config.json."
+            )
         end = self.lm.eot_token_id
         eos = None if end is None else self.lm.tok_decode(end, skip_special_tokens=False)
         stops = handle_stop_sequences(kwargs.pop("until", None), eos=eos)  # an end that is spelt out ends an answer too
-        return Encoded([self.lm.tok_encode(context)], [[]], [s for s in stops if s], int(kwargs["max_gen_toks"]))
+        bound = int(kwargs.pop("max_gen_toks"))
+        return Encoded([self.lm.tok_encode(context)], [[]], [s for s in stops if s], bound, kwargs)
 
 
 def _refuse_empty(sample_id: str, encoded: Encoded) -> None:

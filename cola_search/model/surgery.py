@@ -23,6 +23,7 @@ from cola_search.model.caches import cache_name
 
 # Config lists that hold layer *indices*; lists with one entry per layer are recognised by name and length.
 _INDEX_LISTS = ("mlp_only_layers", "moe_layers", "attn_layer_indices", "full_attn_idxs", "hybrid_layer_ids")
+_LAYER_WORDS = ("layer", "block", "indexer_types")  # one of them is in the name of a list with one entry per layer
 _REFUSALS = {
     "is_encoder_decoder": "it has an encoder and a decoder, and a chain is one stack",
     "hidden_size_per_layer_input": "each of its layers reads an embedding made for its own place (per-layer inputs)",
@@ -84,7 +85,7 @@ def per_layer_values(config: PreTrainedConfig, chain: Sequence[int], num_layers:
     """What a config must say for `chain`: its length, and every per-layer list rearranged.
 
     A list is per layer if it has `num_layers` entries and its name speaks of layers or blocks (`layer_types`,
-    `no_rope_layers`, ...). Lists of layer indices become lists of positions.
+    `no_rope_layers`, ...), or is known to be one. Lists of layer indices become lists of positions.
     """
     values: dict[str, Any] = {"num_hidden_layers": len(chain)}
     for name, value in vars(config).items():
@@ -92,7 +93,7 @@ def per_layer_values(config: PreTrainedConfig, chain: Sequence[int], num_layers:
             continue
         if name in _INDEX_LISTS:
             values[name] = [position for position, layer in enumerate(chain) if layer in value]
-        elif len(value) == num_layers and not name.startswith("_") and ("layer" in name or "block" in name):
+        elif len(value) == num_layers and not name.startswith("_") and any(word in name for word in _LAYER_WORDS):
             values[name] = [value[layer] for layer in chain]
     return values
 

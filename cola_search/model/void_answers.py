@@ -240,7 +240,8 @@ class VoidRunner:
 
     def _responses(self, plan: Plan, rows: Tensor) -> list[list[tuple[float, bool]]]:
         at, tokens = (torch.tensor(numbers, device=rows.device) for numbers in (plan.at, plan.tokens))
-        values, leads = (t.double().cpu().numpy() for t in self._head.log_probs(rows, at, tokens))
-        pairs = [(float(values[a:b].sum()), bool((leads[a:b] == 0).all())) for a, b in pairwise(plan.bounds)]
+        values, _, greedy = (t.cpu().numpy() for t in self._head.log_probs(rows, at, tokens))
+        values = values.astype(np.float64)
+        pairs = [(float(values[a:b].sum()), bool(greedy[a:b].all())) for a, b in pairwise(plan.bounds)]
         ends = np.cumsum([0, *plan.requests])
         return [pairs[a:b] for a, b in pairwise(ends)]

@@ -140,7 +140,8 @@ def find_voids(
     model's own cache, at most `max_new_tokens`: what the task allows, or 16 where it generates nothing. `change` says
     whether the change of the norm is taken with its sign (Void) or without (LAC).
 
-    Raises UserError: alpha outside (0, 1], an empty prompt, a model whose layers do not return the residual stream.
+    Raises UserError: alpha outside (0, 1], an empty prompt or one that the model's context does not hold, a model whose layers
+    do not return the residual stream.
     """
     return next(iter_voids(model, [sample], alpha, phases=phases, change=change, max_new_tokens=max_new_tokens))
 
@@ -165,7 +166,7 @@ def iter_voids(
     if batch_size < 1:
         raise UserError(f"batch_size={batch_size} must be at least 1.")
     stock = Stock(model)
-    prompts = [encode(stock, sample, max_new_tokens) for sample in samples]
+    prompts = [encode(stock, sample, max_new_tokens, respond="rg" in phases) for sample in samples]
     for start in range(0, len(prompts), batch_size):
         for prompt, answer, norms in trace(model, prompts[start : start + batch_size], "rg" in phases):
             split = len(prompt)
@@ -188,17 +189,25 @@ def check_rule(alpha: float, phases: Sequence[str], change: str) -> None:
         raise UserError(f"phases={phases!r} must be a list with pp (the prompt), rg (the generated answer) or both.")
 
 
-def encode(stock: Stock, sample: Any, max_new_tokens: int | None = None) -> Encoded:
-    """The prompt of a sample or text in tokens, with the room for its answer. Raises UserError if there is no prompt."""
+def encode(stock: Stock, sample: Any, max_new_tokens: int | None = None, respond: bool = False) -> Encoded:
+    """The prompt of a sample or text in tokens, with the room for its answer, which `respond` makes at least a token.
+
+    Raises UserError if there is no prompt, or one that the model's context does not hold.
+    """
     text = sample if isinstance(sample, str) else sample.requests[0].args[0]
+    name = "the text" if isinstance(sample, str) else f"sample {sample.id!r}"
     if not text.strip():
-        name = "the text" if isinstance(sample, str) else f"sample {sample.id!r}"
         raise UserError(f"{name} has an empty prompt, and voids are traced in a prompt: take another task or text.")
     if max_new_tokens is not None and max_new_tokens < 1:
         raise UserError(f"max_new_tokens={max_new_tokens} must be at least 1.")
     encoded = Encoded([stock.lm.tok_encode(text)], [[]], []) if isinstance(sample, str) else stock.encode(sample)
     bound = max_new_tokens or encoded.max_new_tokens or ANSWER_TOKENS
     room = stock.lm.max_length - len(encoded.contexts[0])
+    if room < respond:
+        raise UserError(
+            f"{name} has a prompt of {len(encoded.contexts[0])} tokens and the model's context leaves room for "
+            f"{stock.lm.max_length - respond}: take a shorter one or another model."
+        )
     return replace(encoded, max_new_tokens=max(1, min(bound, room)))
 
 

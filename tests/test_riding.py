@@ -1,0 +1,42 @@
+"""What the engine can follow: settings of a generation, and rotary frequencies that change with the length."""
+
+import math
+
+import pytest
+from families import tiny
+
+from cola_search.model.riding import rope_limit, unfollowed_by_task
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [8.0] * 4,
+    "original_max_position_embeddings": 32,
+    "factor": 4.0,
+}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+
+
+def test_a_family_has_a_rope_limit_only_where_its_frequencies_follow_the_length() -> None:
+    assert rope_limit(tiny("llama")) == math.inf
+    assert rope_limit(tiny("gpt2")) == math.inf
+    assert rope_limit(tiny("gemma3_text")) == math.inf
+    assert rope_limit(tiny("phi3", rope_parameters=LONGROPE, original_max_position_embeddings=32)) == 32
+    assert rope_limit(tiny("llama", rope_parameters=DYNAMIC)) == 64
+
+
+def test_a_rope_of_one_kind_of_layer_counts_too() -> None:
+    model = tiny("gemma3_text")
+    model.config.rope_parameters = {"full_attention": LONGROPE, "sliding_attention": {"rope_type": "default"}}
+    assert rope_limit(model) == 32
+
+
+@pytest.mark.parametrize("name", ["max_length", "repetition_penalty", "num_beams", "max_time"])
+def test_what_a_task_asks_and_the_engine_does_not_follow_is_named(name: str) -> None:
+    assert unfollowed_by_task({"do_sample": False, name: 4}) == f"the task's generation_kwargs set {name}"
+
+
+def test_a_task_that_asks_for_greedy_tokens_in_other_words_is_followed() -> None:
+    asked = {"do_sample": False, "temperature": 0.0, "top_p": 0.9, "num_beams": 1, "repetition_penalty": 1.0}
+    assert unfollowed_by_task(asked) is None
