@@ -15,6 +15,7 @@ class EngineSettings:
     mode: `batched` shares and batches, `stock` runs one chain at a time through transformers, `auto` is `batched` where
         the family allows it (checked at load) and else `stock`, which is said once.
     memory: bytes for kept hidden states and keys/values, as an int, as text such as `2GB`, or as a share of what is free (`0.3`).
+        Where text is generated, half of it is for the generations under way; a single one that needs more takes more.
     samples_in_flight: samples that one replica searches at the same time; useful with mix_samples only.
     mix_samples: let chains of different samples share a batch. Faster; where products of matrices round differently in another
         batch (in bfloat16 on a CPU they did not) a near tie can then depend on what else is in flight; the record tells.
