@@ -81,7 +81,7 @@ class VerifySettings:
 class ControlSettings:
     """What every search is compared with.
 
-    decoy: the same search sent after a wrong answer.
+    decoy: the same search sent after a wrong answer; a generated one is of the form of the right one, where the task has such.
     random: as many random chains.
     pass_at_k: that many answers of the untouched model, drawn at temperature 1.
     shuffle: the chain of a fixed item with the options in that many other orders, where the prompt lists them.

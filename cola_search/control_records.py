@@ -8,7 +8,8 @@ class Control:
     """The outcome of a control search with the same budget (design, section 7)."""
 
     target: int | str | None = None
-    """What a decoy was sent after: a wrong option that the base did not choose; None for random chains."""
+    """What a decoy was sent after: a wrong option that the base did not choose, or another item's answer (of the same form,
+    where the task has one) if answers are generated; None for random chains."""
     reached: bool
     """Some chain gives the target (a decoy) or the gold answer (random chains); verified, unless nothing is."""
     length: int | None

@@ -139,6 +139,48 @@ def test_the_decoy_of_a_generated_answer_wants_another_items_answer(sums: Task) 
     assert decoy.requests is sums[0].requests
 
 
+def drawn(monkeypatch: pytest.MonkeyPatch, gold: str, others: list[str], avoid: str | None = None) -> set[Any]:
+    """What decoys of an item with this answer want in a task where the others have those, over thirty seeds."""
+    rows = [
+        {"id": str(i), "question": "?", "choices": [answer, "x"], "gold": 0} for i, answer in enumerate([gold, *others])
+    ]
+    serve(monkeypatch, "ai2/basic_skills", "arithmetic", validation=rows)
+    sample = load_task("arithmetic_short", chat_template=False)[0]
+    return {sample.decoy(np.random.default_rng(seed), avoid).gold for seed in range(30)}
+
+
+def test_the_decoy_of_a_generated_answer_is_of_the_same_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = ["7", "123", "45", "-12", "0.5", "88", "1234", "99"]
+    assert drawn(monkeypatch, "59", others) == {"45", "88", "99"}
+    assert drawn(monkeypatch, "59", others, avoid="88") == {"45", "99"}
+    assert drawn(monkeypatch, "-59", others) == {"-12"}
+    assert drawn(monkeypatch, "-59", others, avoid="-12") == {"45", "88", "99"}
+    assert drawn(monkeypatch, "2.5", others) == {"0.5"}
+
+
+def test_a_decoy_of_another_form_is_made_where_no_answer_has_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn(monkeypatch, "59", ["0.5", "2.25"]) == {"0.5", "2.25"}
+
+
+def test_a_decoy_follows_from_the_generator_alone() -> None:
+    golds = [
+        [item.decoy(np.random.default_rng(i), None).gold for i, item in enumerate(load_task("gsm8k", limit=20))]
+        for _ in range(2)
+    ]
+    assert golds[0] == golds[1]
+
+
+def test_the_form_is_that_of_the_answer_within_a_written_solution() -> None:
+    for item in load_task("gsm8k", limit=100)[:10]:
+        decoy = item.decoy(np.random.default_rng(0), None)
+        assert len(item.answer_in(decoy.gold)) == len(item.answer_in(item.gold))
+
+
+def test_the_answer_in_a_box_is_what_counts_for_the_form() -> None:
+    sample = load_task("dart_math_1", limit=3, chat_template=False)[2]
+    assert [sample.answer_in(gold) for gold in ("17", r"\frac{1}{2}", " 5")] == ["17", r"\frac{1}{2}", "5"]
+
+
 @pytest.mark.parametrize("name", ["gsm8k", "hendrycks_math"])
 def test_a_decoy_is_not_what_the_base_answered_in_other_words(name: str) -> None:
     sample = load_task(name, limit=40, chat_template=False)[0]

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cola_search.tasks.answer_size import too_large
+
 if TYPE_CHECKING:
     import datasets
 
@@ -17,14 +19,19 @@ Doc = dict[str, Any]
 
 MAX_ANSWER_CHARS = 300
 GRADING_SECONDS = 5
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"[-\u2212]?(?:\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+)")  # U+2212 is the minus sign of print
 _LETTER = re.compile(r"(?<![A-Za-z0-9°])([A-E])(?![A-Za-z'’])")  # alone: not in "25°C"
 _ANNOUNCED = re.compile(r"(?:[Aa]nswer|ANSWER)(?: is)?:?\s*[(\[*]*([A-E])(?![A-Za-z'’])")
 _DENIED = re.compile(r"(?:\bnot|n't|n’t)\s+(?:option\s+|answer\s+)?[(\[*]*$", re.IGNORECASE)
-_ARTICLE = re.compile(r" (?!is |because |and |or )[a-z]")  # what follows an "A" that is no letter
+_COLON = re.compile(r"\banswer(?: is)?:[\s(\[*]*$", re.IGNORECASE)
+_NEXT_WORD = re.compile(r" ([a-z]+(?:['’-][a-z]+)*)(.?)", re.DOTALL)
+_CLOSED_CLASS = """is are was were has had isn't isn’t wasn't wasn’t would should because and or as since but for so if when
+although though thus therefore which that who where in of on at by to from with without due not instead rather than it this
+these those there they we you its their the a an"""
+_NO_NOUN_PHRASE = frozenset(_CLOSED_CLASS.split())  # words that no article stands before
+_NO_VALUE = re.compile(r"(?<=\d)(?:,\\!|\{,\})(?=\d{3}(?!\d))|\\!|\\?%|\bpercent\b")  # in 1,\!000 or 10\%
 _ECHO = re.compile(r"\btrue\s*(?:/|or)\s*false\b", re.IGNORECASE)  # of the prompt's "[True/False]"
 _FINAL_WORD = re.compile(r"\bfalse\b.|\btrue(?:[^\w\s/]|\s+[^\s/o])", re.IGNORECASE | re.DOTALL)
-_TOWER = re.compile(r"\^\s*\{[^{}]*\^|\^\s*\{?\s*\d{7,}|\d{5,}\s*!|!\s*!|\*\*.*\*\*")  # 9^{9^9}, 2^{9999999}, 99999!
 
 
 class GradingError(RuntimeError):
@@ -68,9 +75,9 @@ def true_or_false(text: str) -> str:
 
 
 def first_number(text: str) -> str:
-    """The first number of an answer, without thousands separators, "" if there is none."""
+    """The first number of an answer, without thousands separators and with an ASCII minus, "" if there is none."""
     match = _NUMBER.search(text)
-    return match.group().replace(",", "") if match else ""
+    return match.group().replace(",", "").replace("\u2212", "-") if match else ""
 
 
 def box_closed(text: str) -> bool:
@@ -91,7 +98,7 @@ def word_said(text: str) -> bool:
 
 def number_said(text: str) -> bool:
     """Whether the first number is complete."""
-    return re.search(_NUMBER.pattern + r"(?:[^\d.,]|[.,]\D)", text) is not None
+    return re.search(f"(?:{_NUMBER.pattern})" + r"(?:[^\d.,]|[.,]\D)", text) is not None
 
 
 def filter_box(resps: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list[str]:
@@ -135,21 +142,23 @@ def grade_number(doc: Doc, results: Sequence[str]) -> dict[str, int]:
 
 
 def same_math(gold: str, answer: str) -> bool:
-    """Whether two LaTeX answers mean the same, by math-verify; raises GradingError when it cannot say within bounds.
+    r"""Whether two LaTeX answers mean the same, by math-verify; raises GradingError when it cannot say within bounds.
 
-    Markdown's bold around an answer is dropped; one of hundreds of characters that is not the gold's is wrong.
+    Percent signs are dropped on both sides, as MATH's own grader does (https://arxiv.org/abs/2103.03874): 10\% is 10 and
+    not 0.1. So are a full stop at the end and Markdown's bold. An answer of hundreds of characters that is not the gold's is
+    wrong. A gold answer in which math-verify reads only text is an error, since nothing but the same text would equal it.
 
     math-verify bounds its time by SIGALRM, which only a main thread may use, so elsewhere its own limit is off; in both
-    cases the size of what it is given is bounded, since no signal interrupts the arithmetic of a tower of powers.
+    cases the size of what it is given is bounded (answer_size.py).
     """
-    answer = _unmarked(answer)
+    gold, answer = _plain(gold), _plain(answer)
     if not answer:
         return False
     if "".join(gold.split()) == "".join(answer.split()):
         return True
     if len(answer) > MAX_ANSWER_CHARS:
         return False
-    if _TOWER.search(answer):
+    if too_large(answer):
         raise GradingError(f"The answer '{answer[:60]}' is too large to be compared with '{gold[:60]}'.")
     seconds = GRADING_SECONDS if threading.current_thread() is threading.main_thread() else None
     return _verify(gold, answer, seconds)
@@ -193,13 +202,29 @@ def _options(doc: Doc) -> Sequence[str]:
 
 
 def _is_letter(match: re.Match[str], options: Sequence[str]) -> bool:
-    """Whether what looks like an option's letter is one: "A cat" is, only if the cat is option A."""
+    """Whether what looks like an option's letter is one: "A cat" is, only if the cat is option A or "Answer:" is before it
+    and the cat is no other option."""
     before, after = match.string[: match.start(1)], match.string[match.end(1) :]
     if "ABCDE".index(match.group(1)) >= len(options) or _DENIED.search(before):
         return False
-    own = options[0].strip().rstrip(".").lower()
-    is_article = match.group(1) == "A" and _ARTICLE.match(after) is not None
-    return not is_article or (own != "" and after.strip().lower().startswith(own))
+    if match.group(1) != "A" or not _goes_on_as_noun(after):
+        return True
+    own, *others = (_starts_with(option, after) for option in options)
+    return own or (_COLON.search(before) is not None and not any(others))
+
+
+def _goes_on_as_noun(after: str) -> bool:
+    """Whether an "A" before this text reads as an article; not where the text is cut within a word that may follow a letter."""
+    word = _NEXT_WORD.match(after)
+    if word is None or word.group(1) in _NO_NOUN_PHRASE:
+        return False
+    return bool(word.group(2)) or not any(known.startswith(word.group(1)) for known in _NO_NOUN_PHRASE)
+
+
+def _starts_with(option: str, text: str) -> bool:
+    """Whether the text starts with an option, whose own article does not count."""
+    bare = re.sub(r"^(?:an?|the) ", "", option.strip().rstrip(".").lower())
+    return bare != "" and re.match(re.escape(bare) + r"(?!\w)", text.strip().lower()) is not None
 
 
 def _each(resps: Sequence[Sequence[str]], cut: Callable[[str], str]) -> list[str]:
@@ -218,9 +243,11 @@ def _braced(text: str, start: int) -> str | None:
     return None
 
 
-def _unmarked(answer: str) -> str:
-    bold = re.fullmatch(r"\s*\*\*([^*]+)\*\*\s*", answer)
-    return (bold.group(1) if bold else answer).strip()
+def _plain(answer: str) -> str:
+    """An answer without what says nothing about its value."""
+    bold = re.fullmatch(r"\s*\*\*([^*]+)\*\*\.?\s*", answer)
+    plain = _NO_VALUE.sub("", bold.group(1) if bold else answer).strip()
+    return re.sub(r"(?<!\.)\.$", "", plain).strip()
 
 
 def _verify(gold: str, answer: str, seconds: int | None) -> bool:
@@ -230,8 +257,10 @@ def _verify(gold: str, answer: str, seconds: int | None) -> bool:
     try:
         parsed_gold = _parse(gold, seconds)
         parsed_answer = _parse(answer, seconds)
-        if not parsed_gold:
-            raise GradingError(f"math-verify reads nothing in the gold answer '{gold[:60]}'.")
+        if all(isinstance(value, str) for value in parsed_gold):
+            raise GradingError(
+                f"math-verify reads no mathematics in the gold answer '{gold[:60]}'; choose another grader."
+            )
         return bool(
             math_verify.verify(parsed_gold, parsed_answer, timeout_seconds=seconds, raise_on_error=True)  # gold first
         )

@@ -86,7 +86,11 @@ class Sample:
 
     def decoy(self, rng: np.random.Generator, avoid: int | str | None) -> "Sample":
         """The same prompt with a wrong answer as its gold: an option that is neither right nor `avoid` (what the base
-        chose), or another item's answer where there are no options.
+        chose), or where there are no options another item's answer, of the same form as the right one where the task has one.
+
+        Of the same form is an integer with as many digits and the same sign for an integer, a decimal or fraction for a
+        decimal or fraction, an expression or text about as long for any other; else the nearest to it. What is equally near is
+        drawn by `rng`. A decoy of another form would rarely be reached, and fixes would stand above it for their form alone.
 
         Raises ValueError where there is none: on a two-option item whose wrong option the base chose, and on a lone
         continuation, which is likeliest or not.
@@ -105,6 +109,14 @@ class Sample:
             if decoy.gold != avoid and not any(map(decoy._takes, unwanted)):
                 return decoy
         raise ValueError(f"No item of {self.task.name} has another answer than {self.id}.")
+
+    def answer_in(self, gold: Any) -> str:
+        """The answer in what an item of this task wants: what the filters extract from it, if anything, else all of it."""
+        for text in (replace(self, gold=gold).target_text, str(gold)):
+            answer = self.prediction([text]) if text else None
+            if answer not in (None, ""):
+                return str(answer).strip()
+        return str(gold).strip()
 
     def _takes(self, results: Sequence[Any]) -> bool:
         """Whether filtered responses are right; not where they cannot be graded."""

@@ -13,6 +13,7 @@ from lm_eval.api.instance import Instance
 
 from cola_search.errors import UserError
 from cola_search.tasks import items
+from cola_search.tasks.answer_form import unlikeness
 from cola_search.tasks.build import build, quiet
 from cola_search.tasks.chat import ChatTemplate, chat_template_of
 from cola_search.tasks.config import TaskConfig
@@ -135,11 +136,15 @@ class Task(Sequence[Sample]):
         return items.question(self.parts[part], self._docs[part][index])
 
     def other_answers(self, sample: Sample, rng: np.random.Generator) -> Iterator[Sample]:
-        """Other items of the same lm-eval task whose wanted text is not this one's, in random order."""
-        for position in rng.permutation(min(len(self), OTHERS)):
-            p, i = self._place(int(position))
-            if p == sample.part and self._answer(p, i)[1][0] != sample.gold:
-                yield self[int(position)]
+        """Other items of the same lm-eval task whose wanted text is not this one's: those whose answers are most alike in form
+        first (`answer_form.unlikeness`), the equally alike in random order."""
+        wanted, others = sample.answer_in(sample.gold), []
+        for position in rng.permutation(min(len(self), OTHERS)).tolist():
+            p, i = self._place(position)
+            if p == sample.part and (golds := self._answer(p, i)[1]) and golds[0] != sample.gold:
+                others.append((unlikeness(wanted, sample.answer_in(golds[0])), position))
+        for _, position in sorted(others, key=lambda other: other[0]):
+            yield self[position]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as its configuration and tokenizer: the other side loads it from its own cache."""
