@@ -9,11 +9,9 @@ What crosses the network is sample ids one way and records the other way. Every 
 package; no runtime_env is used.
 """
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from cola_search.backend import Done, Event, Failed, Lost, Up, Worker
@@ -25,21 +23,13 @@ if TYPE_CHECKING:
 
 
 class InProcessBackend:
-    """One replica, here, without Ray: the same loop and the same worker, for tests and debugging.
-
-    threads: that it computes with, where its worker does not say otherwise (engine.threads); the process has its own again
-    on the way out. None: as many as the process has.
-    """
+    """One replica, here, without Ray: the same loop and the same worker, for tests and debugging."""
 
     size = 1
 
-    def __init__(
-        self, factory: Callable[[], Any], settle: Callable[[Facts], Facts] = dict, threads: int | None = None
-    ) -> None:
+    def __init__(self, factory: Callable[[], Any], settle: Callable[[Facts], Facts] = dict) -> None:
         self.factory = factory
         self.settle = settle
-        self.threads = threads
-        self.exits = ExitStack()
         self.worker: Worker | None = None
         self.replica = 0
         self.calls: deque[list[str]] = deque()
@@ -49,7 +39,6 @@ class InProcessBackend:
 
     def __exit__(self, *exc_info: object) -> None:
         self.worker = None
-        self.exits.close()
 
     @property
     def ready(self) -> int:
@@ -70,7 +59,6 @@ class InProcessBackend:
     def wait(self, seconds: float | None) -> list[Event]:
         if self.worker is None:
             made = self.factory()
-            self._set_threads()
             self.worker = made.join(self.settle(made.facts)) if isinstance(made, Candidate) else made
             self.replica += 1
             return [Up(self.replica)]
@@ -84,20 +72,13 @@ class InProcessBackend:
         self.discard(self.replica, value)
         return [Lost(self.replica, value)]
 
-    def _set_threads(self) -> None:
-        """After the model was made, which imports torch if nothing did, and before `join`, which may change it."""
-        if self.threads is None or (torch := sys.modules.get("torch")) is None:
-            return
-        self.exits.callback(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(self.threads)
-
 
 def make_backend(
     settings: ClusterSettings, factory: Callable[[], Any], settle: Callable[[Facts], Facts] = dict
 ) -> "InProcessBackend | RayBackend":
     """The backend that `settings.mode` names, to be used in a `with` block."""
     if settings.mode == "inprocess":
-        return InProcessBackend(factory, settle, settings.threads)
+        return InProcessBackend(factory, settle)
     from cola_search.ray_backend import RayBackend  # Ray takes half a second to import
 
     return RayBackend(settings, factory, settle)

@@ -1,9 +1,6 @@
 """The replica in the driver's own process: the same loop and the same worker, without Ray."""
 
-from typing import Any
-
 import pytest
-import torch
 from cluster_workers import TellingWorker, refuses
 
 from cola_search.backend import Record
@@ -54,15 +51,3 @@ def test_a_slow_call_is_no_hung_replica_because_nobody_could_end_it() -> None:
     with InProcessBackend(lambda: TellingWorker(0.1)) as backend:
         records = list(run_pool(backend, IDS, PoolLimits(call_seconds=0.05)))
     assert [record["error"] for record in records] == [None] * 5
-
-
-def test_the_worker_computes_with_the_threads_of_the_settings_and_the_process_has_its_own_afterwards() -> None:
-    class Counting:
-        def work(self, sample_ids: list[str]) -> list[dict[str, Any]]:
-            return [{"sample": one, "error": None, "threads": torch.get_num_threads()} for one in sample_ids]
-
-    before = torch.get_num_threads()
-    for cpus in (1.0, 3.5):
-        with make_backend(ClusterSettings(mode="inprocess", cpus_per_replica=cpus), Counting) as backend:
-            assert [record["threads"] for record in run_pool(backend, IDS[:1])] == [int(cpus)]
-    assert torch.get_num_threads() == before
