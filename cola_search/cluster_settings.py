@@ -27,7 +27,8 @@ class ClusterSettings:
     replicas: a number, or "auto": as many as the cluster holds, more when nodes join.
     gpus_per_replica: "auto" (1 where the cluster has GPUs, else 0), a fraction (replicas share one GPU; their memory
         is the user's matter), or a whole number (one model over several GPUs of one node).
-    cpus_per_replica: cores to reserve; also the number of threads that a replica computes with.
+    cpus_per_replica: cores to reserve on Ray; also the number of threads that a replica there computes with. In this process
+        engine.threads says how many.
     calls_in_flight: calls on their way to one replica, so that it does not wait for the driver.
     deadline_seconds: a replica that takes longer per sample hangs; it is replaced.
     max_attempts: a sample that took this many replicas down becomes an error record.
