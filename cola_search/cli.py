@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import hydra
@@ -25,6 +26,7 @@ from cola_search.config import (
     compose_jobs,
     prepare_hydra,
     quote_names,
+    sweep_folders,
     to_settings,
 )
 from cola_search.errors import UserError
@@ -36,7 +38,10 @@ log = logging.getLogger(__name__)
 OK, JOB_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 _MULTIRUN = ("-m", "--multirun")
-_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i")
+_CONFIG_DIR = ("--config-dir", "-cd")
+_SHOWING = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--help", "-h", "--version", "--shell-completion", "-sc")
+"""What makes Hydra tell something instead of running; its other flags, such as --config-dir, only change how it runs."""
+_WITH_VALUE = ("--cfg", "-c", "--package", "-p", *_CONFIG_DIR, "--info", "-i")
 
 
 @dataclass
@@ -54,7 +59,16 @@ class Command:
     @property
     def runs(self) -> bool:
         """Whether it runs anything, rather than showing the configuration."""
-        return all(flag in (*_MULTIRUN, "--run", "-r") for flag in self.flags)
+        return not any(flag.partition("=")[0] in _SHOWING for flag in self.flags)
+
+    @property
+    def config_dir(self) -> str | None:
+        """The folder of more configuration files that was typed."""
+        for flag, following in zip_longest(self.flags, self.flags[1:]):
+            name, _, value = flag.partition("=")
+            if name in _CONFIG_DIR:
+                return value or following
+        return None
 
     @property
     def run_dir(self) -> str | None:
@@ -94,7 +108,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     if not command.runs:
         return _start_hydra(command, [])
     # Composed here as well as by Hydra, so that a mistake in any job is told before the first one starts.
-    jobs = compose_jobs(command.overrides, sweep=command.sweep)
+    compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
     folder = Path(command.run_dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     _make_folder(folder)
     if command.run_dir is None:
@@ -107,7 +121,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     if not command.sweep:
         return max(failures, default=code)
-    return max(code, _end_sweep(folder, len(jobs), failures))
+    return max(code, _end_sweep(folder, len(sweep_folders(command.overrides)), failures))
 
 
 def _start_hydra(command: Command, failures: list[int], typed: str = "cola-search") -> int:
@@ -188,7 +202,8 @@ def _leave(marker: Path, text: str) -> None:
 
 
 def _end_sweep(folder: Path, count: int, failures: list[int]) -> int:
-    """Prints the sweep's table. Jobs may have run in other processes, so what counts is what lies in their folders."""
+    """Prints the table of a sweep over so many folders. Jobs may have run in other processes, so what counts is what lies
+    in their folders."""
     from cola_search.report.terminal import print_objectives, print_sweep
 
     jobs, objectives = listing.sweep_jobs(folder), listing.objective_jobs(folder)
@@ -197,9 +212,10 @@ def _end_sweep(folder: Path, count: int, failures: list[int]) -> int:
     if jobs or not objectives:
         print_sweep(jobs, str(folder))
     missing = count - len(jobs) - len(objectives)  # of a job that was killed there may be no sign
-    failed = max(len(failures), sum(summary is None for summary in jobs.values()) + max(0, missing))
+    of = max(count, len(jobs) + len(objectives))
+    failed = max(min(len(failures), of), sum(summary is None for summary in jobs.values()) + max(0, missing))
     if failed:
-        _say(f"{failed} of {max(count, len(jobs))} jobs failed; each has the reason in its file {FAILED}")
+        _say(f"{failed} of {of} jobs failed; each has the reason in its file {FAILED}")
     return JOB_FAILED if failed else OK
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import hydra
@@ -21,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
-from cola_search.hydra_source import OPEN_GROUPS, register
+from cola_search.hydra_source import OPEN_GROUPS, job_folder, register
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective_settings import ObjectiveSettings
@@ -194,13 +195,25 @@ def compose_settings(overrides: Sequence[str] = ()) -> Settings:
     return settings
 
 
-def compose_jobs(overrides: Sequence[str], *, sweep: bool) -> list[Settings]:
-    """The settings of every job that the overrides ask for: one, or with `sweep` as many as their lists multiply to."""
+def compose_jobs(overrides: Sequence[str], *, sweep: bool, config_dir: str | None = None) -> list[Settings]:
+    """The settings of every job that the overrides ask for: one, or with `sweep` as many as their lists multiply to.
+
+    config_dir: a folder of more configuration files, as Hydra's --config-dir names it.
+    """
     parsed = parse_overrides(overrides)
     _check_keys(parsed, sweep=sweep)
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise UserError(f"--config-dir={config_dir} is not a folder: name one with configuration files in it.")
+    more = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     with _hydra_with_our_conf(), _one_sentence():
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
-        return [to_settings(hydra.compose(PRIMARY, overrides=job)) for job in jobs]
+        return [to_settings(hydra.compose(PRIMARY, overrides=[*job, *more])) for job in jobs]
+
+
+def sweep_folders(overrides: Sequence[str]) -> set[str]:
+    """The names of the folders that the jobs of a sweep work in; jobs with the same name, as of seed=0,0, share one."""
+    (jobs,) = BasicSweeper.split_arguments(parse_overrides(overrides), None)
+    return {job_folder([text for text in job if not text.startswith("hydra")]) for job in jobs}
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cola_search.chain import Chain
 from cola_search.config import Settings
-from cola_search.outcome import Milestone, Outcome, Score
+from cola_search.outcome import Milestone, Outcome, Score, final_order
 from cola_search.records import (
     BaseVerdict,
     Cost,
@@ -27,13 +27,15 @@ def make_record(settings: Settings, finding: "Finding", num_layers: int) -> dict
     outcome, verified = finding.outcome, finding.verified
     found = dict((chain, score) for chain, score, _ in outcome.chains)
     front = [_found(chain, found[chain], verified.get(chain)) for chain, _ in outcome.front]
+    base = base_verdict(outcome, verified)
     record = Record(
         **_identity(settings, finding.sample, num_layers),
-        base=base_verdict(outcome, verified),
+        base=base,
         chains=[_evaluated(*row) for row in outcome.chains],
         tree=[TreeRow(*row) for row in outcome.tree],
         front=front,
         best=best_found(settings, outcome, verified),
+        verified={str(chain): check.correct for chain, check in verified.items() if not check.error},
         controls=finding.controls,
         probes=finding.probes,
         prior=finding.prior,
@@ -41,7 +43,7 @@ def make_record(settings: Settings, finding: "Finding", num_layers: int) -> dict
             simulations=outcome.simulations,
             evaluations=outcome.evaluations,
             layer_executions=outcome.layer_executions,
-            first_fix=_cost(outcome.first_fix),
+            first_fix=_cost(_first_fix(outcome, base)),
             first_shorter=_cost(outcome.first_shorter),
         ),
         verification=_verification(found, verified),
@@ -100,12 +102,26 @@ def _found(chain: Chain, score: Score, check: Score | None) -> FoundChain:
 
 
 def best_found(settings: Settings, outcome: Outcome, verified: dict[Chain, Score]) -> FoundChain | None:
-    """The shortest right chain whose verification holds; with nothing verified, the shortest right one."""
-    for chain, score in outcome.candidates:
-        check = verified.get(chain)
-        if settings.verify.scope == "none" or (check is not None and check.right):
-            return _found(chain, score, check)
-    return None
+    """The shortest chain that is right when verified, the whole model included even where the search called it wrong;
+    with nothing verified, the shortest one that the search called right.
+    """
+    if settings.verify.scope == "none":
+        return next((_found(chain, score, None) for chain, score in outcome.candidates), None)
+    found = dict([outcome.chains[0][:2], *outcome.candidates])
+    holding = [chain for chain in found if chain in verified and verified[chain].right]
+    best = min(holding, key=lambda chain: final_order(chain, found[chain]), default=None)
+    return None if best is None else _found(best, found[best], verified[best])
+
+
+def _first_fix(outcome: Outcome, base: BaseVerdict) -> Milestone | None:
+    """The first chain that the search saw right, where the verdict that counts has the base wrong.
+
+    The search's own milestone goes by its verdict on the base, which verification may turn either way.
+    """
+    if base.right is not False:
+        return None
+    later = enumerate(outcome.chains[1:], start=2)
+    return next((Milestone(evaluations, spent) for evaluations, (_, score, spent) in later if score.right), None)
 
 
 def _verification(found: dict[Chain, Score], verified: dict[Chain, Score]) -> Verification:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, Self
 from cola_search.control_records import Control, Probe
 from cola_search.errors import UserError
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the record layout; raise it with every change and teach `Record.from_dict` to read the older ones.
 
 1: as 2 without `probes` and `prior`.
+2: as 3 without `verified`; only `base`, `front` and `best` keep what stock transformers said of them.
 """
 
 
@@ -72,6 +73,7 @@ class FoundChain:
     chain: str
     length: int
     correct: bool
+    """The search's verdict, which `verified` overrules where it is not None."""
     margin: float | None
     verified: bool | None
     """The verdict of stock transformers on this chain alone; None if it was not asked."""
@@ -106,7 +108,7 @@ class Counts:
     evaluations: int
     layer_executions: float
     first_fix: Cost | None = None
-    """At the first right chain of a sample that the base got wrong."""
+    """At the first chain that the search saw right, where the base is wrong (`BaseVerdict.right`)."""
     first_shorter: Cost | None = None
     """At the first right chain shorter than the model."""
 
@@ -144,6 +146,8 @@ class Record:
     front: list[FoundChain] = field(default_factory=list)
     best: FoundChain | None = None
     """The shortest verified right chain (the identity counts); None if no chain is right."""
+    verified: dict[str, bool] = field(default_factory=dict)
+    """By chain, every verdict of stock transformers, those included that refute the search; empty in a record of schema 2."""
     controls: dict[str, Control] = field(default_factory=dict)
     """`decoy` and `random`, where they were run."""
     probes: dict[str, Probe] = field(default_factory=dict)

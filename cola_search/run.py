@@ -1,5 +1,6 @@
 """The driver of one run: samples go to replicas, records come back and are written, and everything shown is a view of them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def run(settings: Settings, command: str = "") -> Summary:
         for record in read_records(folder / RECORDS):
             builder.add(record)
         count = sum(1 for _ in _todo(task, settings, writer))
-        rate = None
+        rate = _speed_before(folder)
         with make_tracker(settings) as tracker:
             if count:
                 todo = _todo(task, settings, writer)
@@ -46,12 +47,21 @@ def run(settings: Settings, command: str = "") -> Summary:
                 with RunProgress(builder.tally.samples + count, builder.tally) as progress:
                     for line in filter(None, (*task.notes, tracker.place)):
                         progress.say(line)
-                    rate = _search(settings, order, writer, builder, tracker, progress)
+                    rate = _search(settings, order, writer, builder, tracker, progress) or rate
             summary = builder.summary(_facts(task), rate)
             write_summary(folder / SUMMARY, summary)
             write_report(folder)
             tracker.finish(summary, folder / RECORDS)
     return summary
+
+
+def _speed_before(folder: Path) -> float | None:
+    """The evaluations per second that an earlier command measured in this folder; None if there is nothing to read."""
+    try:
+        speed = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["evaluations_per_second"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return speed if isinstance(speed, float) else None
 
 
 def _ids(task: Task, settings: Settings) -> Iterator[str]:

@@ -90,6 +90,8 @@ def read(arguments: Sequence[str]) -> tuple[Options, Settings, bool]:
         else:
             raise UserError(f"{key} is not known to cola-voids; see `cola-voids --help`.")
     options.phase_names  # noqa: B018  checked before anything is loaded
+    if options.heatmaps < 0:
+        raise UserError(f"heatmaps={options.heatmaps} must not be negative; 0 leaves them out.")
     return options, compose_settings(passed_on), any(text.startswith("run_dir=") for text in passed_on)
 
 

@@ -185,6 +185,52 @@ def test_a_mistake_in_one_job_of_a_sweep_stops_it_before_the_first(runs: _Runs) 
     assert runs == []
 
 
+def test_jobs_that_share_a_folder_count_as_one(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "seed=0,0", "run_dir=out"]) == 0
+    assert [settings.run_dir for settings in runs] == ["out/seed=0"] * 2
+    assert "failed" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("flag", [["--config-dir", "more"], ["--config-dir=more"], ["-cd", "more"]])
+def test_a_job_that_fails_fails_the_command_with_a_flag_of_hydra_too(
+    runs: _Runs, capfd: pytest.CaptureFixture[str], flag: list[str]
+) -> None:
+    more_configuration("mine")
+    runs.behave = refuse_it
+    assert main([*flag, "experiment=mine", "run_dir=out"]) == 2
+    assert [settings.seed for settings in runs] == [41]
+    assert main([*flag, "-m", "seed=0,1", "run_dir=sweep"]) == 1
+    assert "2 of 2 jobs failed" in capfd.readouterr().err
+
+
+def test_with_a_flag_of_hydra_mistakes_are_told_before_the_first_job(
+    runs: _Runs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    more_configuration("mine")
+    assert main(["--config-dir", "more", "-m", "search.simulations=10,0"]) == 2
+    assert main(["--config-dir", "nowhere", "seed=1"]) == 2
+    assert "--config-dir=nowhere is not a folder" in capfd.readouterr().err
+    assert runs == [] and not Path("runs").exists()
+
+
+def more_configuration(experiment: str) -> None:
+    Path("more/experiment").mkdir(parents=True)
+    Path(f"more/experiment/{experiment}.yaml").write_text("# @package _global_\nseed: 41\n")
+
+
+def refuse_it(settings: Settings) -> None:
+    raise UserError("task=nope is unknown")
+
+
+@pytest.mark.parametrize("shown", [["--cfg=job"], ["-c", "job"], ["--info=searchpath"], ["--hydra-help"]])
+def test_what_shows_runs_nothing_beside_another_flag_either(
+    runs: _Runs, capfd: pytest.CaptureFixture[str], shown: list[str]
+) -> None:
+    more_configuration("mine")
+    assert main(["--config-dir", "more", *shown]) == 0
+    assert capfd.readouterr().out and runs == [] and not Path("runs").exists()
+
+
 def test_showing_the_configuration_runs_nothing(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--cfg", "job", "-p", "search", "search.simulations=7"]) == 0
     assert "simulations: 7" in capfd.readouterr().out

@@ -116,3 +116,9 @@ def test_a_record_of_the_first_schema_is_read_without_probes() -> None:
     line = json.loads(record().to_line()) | {"schema": 1}
     del line["probes"]
     assert (Record.from_dict(line).schema, Record.from_dict(line).probes) == (1, {})
+
+
+def test_a_record_of_the_second_schema_is_read_without_verdicts_by_chain() -> None:
+    line = json.loads(record().to_line()) | {"schema": 2}
+    del line["verified"]
+    assert (Record.from_dict(line).schema, Record.from_dict(line).verified) == (2, {})

@@ -185,13 +185,66 @@ def test_a_shorter_chain_that_was_not_confirmed_is_mentioned(browser, tmp_path):
     seen = [("0-5", 1, 0.5, 6.0), ("0-3", 1, 0.2, 10.0), ("0-4", 1, 0.2, 15.0)]
     browser.open(write_report(write_run(tmp_path, [make_record("a", seen, best="0-4")])))
     browser.open_row(0)
-    assert any(text.startswith("1 shorter chains were right to the search") for text in browser.texts("dialog .note"))
+    assert any(text.startswith("1 shorter chain was right to the search") for text in browser.texts("dialog .note"))
 
 
 def test_a_link_to_a_sample_opens_it(browser, report):
     browser.open(report, "#sample=arc_easy-00004")
     browser.wait(lambda: browser.texts("dialog h2") == ["arc_easy-00004"])
     assert browser.errors() == []
+
+
+def test_a_link_that_cannot_be_read_opens_nothing(browser, report):
+    browser.open(report, "#sample=100%")
+    assert browser.texts("dialog #step-label") == [] and browser.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("bests", "said"),
+    [
+        (
+            ["0-1", *["0-5"] * 9],
+            "Of the 10 samples that the model gets right, 1 needs fewer than its 6 layers; the shortest right chains of "
+            "all 10 have a mean of 5.6 layers.",
+        ),
+        (
+            ["0"],
+            "Of the 1 sample that the model gets right, 1 needs fewer than its 6 layers; its shortest right chain has 1 layer.",
+        ),
+    ],
+)
+def test_the_first_words_say_which_mean_is_meant(browser, tmp_path, bests, said):
+    full = ("0-5", 1, 0.5, 6.0)
+    records = [make_record(f"s{i}", [full], best=best) for i, best in enumerate(bests)]
+    browser.open(write_report(write_run(tmp_path / "run", records)))
+    assert browser.texts("header .lede") == [said] and browser.errors() == []
+
+
+def test_a_base_that_only_verification_calls_right_is_shown_as_right(browser, tmp_path):
+    record = make_record("s", [("0-5", 0, -0.01, 6.0)], base=True, best="0-5")
+    assert record.best is not None
+    record = replace(record, best=replace(record.best, correct=False))
+    browser.open(write_report(write_run(tmp_path / "run", [record])))
+    browser.open_row(0)
+    shown = browser.texts("dialog .facts")[:2]  # before and after; the steps of the search keep its own verdict
+    assert ["✓ right" in text for text in shown] == [True, True]
+
+
+def test_a_comparison_says_where_no_interval_can_be_told(browser, tmp_path):
+    full = ("0-5", 1, 0.5, 6.0)
+    runs = [
+        write_run(tmp_path / name, [make_record(f"s{i}", [full], best=best) for i in range(2)])
+        for name, best in (("a", "0-5"), ("b", "0-4"))
+    ]
+    browser.open(write_comparison(runs, tmp_path / "comparison.html"))
+    (cell,) = [text for text in browser.texts("#differences td") if text.startswith("+1.0")]
+    assert "no interval: all 2 agree" in cell and browser.errors() == []
+    assert not any("650" in style for style in browser.run(BOLD))
+
+
+BOLD = (
+    "return [...document.querySelectorAll('#differences td.number:last-child span')].map((node) => node.style.cssText)"
+)
 
 
 def test_the_page_reads_chain_texts_as_python_does(page):

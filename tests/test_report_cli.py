@@ -1,5 +1,7 @@
 """The command cola-report."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from report_fixture import synthetic_records, write_run
 
+from cola_search.report import cli
 from cola_search.report.cli import EXPORTS, main
 
 
@@ -49,6 +52,7 @@ def test_an_export_is_written_into_the_run_and_says_its_counts(sweep, capsys, ki
         (["sweep", "--export", "polar", "--out", "x.json"], "--out"),
         (["sweep/a", "sweep/a"], "twice"),
         (["sweep/a", "--export", "polar", "--out", "nowhere/x.json"], "nowhere"),
+        (["sweep/a", "--export", "parquet", "--out", "nowhere/x.parquet"], "nowhere/x.parquet"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_exit_code_2(sweep, capsys, monkeypatch, arguments, reason):
@@ -57,6 +61,15 @@ def test_a_mistake_is_told_in_one_line_with_exit_code_2(sweep, capsys, monkeypat
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("cola-report: ") and error.count("\n") == 1 and reason in error
+
+
+def test_a_full_disk_which_names_no_file_is_told_with_the_file(sweep, capsys, monkeypatch):
+    def full(records, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cli, "_writer", lambda kind: full)
+    assert main([str(sweep / "a"), "--export", "polar"]) == 2
+    assert f"{sweep / 'a' / EXPORTS['polar']} cannot be read or written (No space left" in capsys.readouterr().err
 
 
 def test_the_command_imports_neither_torch_nor_ray_nor_hydra(sweep):

@@ -53,7 +53,15 @@ def test_layers_saved_are_compared_sample_by_sample(tmp_path):
     ours = [make_record(name, [FULL], best="0-1") for name in "abc"]
     theirs = [make_record(name, [FULL], best="0-3") for name in "abc"]
     change = differences(run_of(tmp_path / "ours", ours), run_of(tmp_path / "theirs", theirs))["saved"]
-    assert change == {"difference": 2.0, "low": 2.0, "high": 2.0, "of": 3, "paired": True}
+    assert change == {"difference": 2.0, "low": None, "high": None, "of": 3, "paired": True}
+
+
+def test_changes_that_differ_have_the_t_interval(tmp_path):
+    ours = [make_record(name, [FULL], best=best) for name, best in (("a", "0-1"), ("b", "0-2"), ("c", "0-3"))]
+    theirs = [make_record(name, [FULL], best="0-3") for name in "abc"]
+    change = differences(run_of(tmp_path / "ours", ours), run_of(tmp_path / "theirs", theirs))["saved"]
+    assert change["difference"] == 1.0
+    assert change["low"] == pytest.approx(1 - 4.303 / 3**0.5, abs=1e-3)  # t of 2 degrees, s = 1
 
 
 def test_a_sample_that_failed_in_one_run_is_not_paired(tmp_path):

@@ -136,3 +136,8 @@ def test_samples_that_failed_enter_no_figure(run, summary):
 def test_a_run_in_which_every_sample_failed_has_no_figures():
     failed = [make_record("e", [(FULL, 1, 0.5, 6.0)], error="out of memory")]
     assert figures([facts(record) for record in failed], summarize(failed)) == {}
+
+
+def test_a_base_that_verification_refutes_is_not_the_first_fix():
+    record = make_record("a", [("0-5", 1, 0.01, 6.0), ("0-4", 1, 0.5, 11.0)], base=False, best="0-4")
+    assert facts(record).rights == [(11.0, 5)]

@@ -1,6 +1,7 @@
 """The peers' files, read back by the rules of their own programs (PoLar's loader, Dr.LLM's trainer)."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -156,3 +157,12 @@ def test_a_sample_whose_right_chains_labels_cannot_say_is_left_out_and_counted(t
     counts = write_drllm([record, make_record("b", [("0-5", 0, -0.5, 6.0)])], tmp_path / "drllm.json")
     assert json.loads((tmp_path / "drllm.json").read_text())["questions"] == []
     assert (counts["left_out"], counts["no_right_chain"], counts["best_not_expressible"]) == (1, 1, 1)
+
+
+def test_every_refuted_chain_is_an_invalid_path_of_polar_and_no_path_of_drllm(tmp_path: Path):
+    rows = [("0-5", 0, -0.5, 6.0), ("0-3", 1, 0.1, 10.0), ("0-4", 1, 0.1, 15.0)]
+    record = replace(make_record("a", rows, best="0-4"), verified={"0-5": False, "0-3": False, "0-4": True})
+    counts = write_polar([record], tmp_path / "polar.json")
+    write_drllm([record], tmp_path / "drllm.json")
+    assert (counts["valid"], counts["invalid"]) == (1, 2)
+    assert json.loads((tmp_path / "drllm.json").read_text())["best_path"] == [[0, 1, 2, 3, 4]]

@@ -1,10 +1,11 @@
 """The records as Parquet."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from report_fixture import synthetic_records
+from report_fixture import make_record, synthetic_records
 
 from cola_search.chain import Chain
 from cola_search.records import Record
@@ -59,3 +60,15 @@ def test_more_records_than_one_batch_are_all_written(tmp_path: Path):
     record = synthetic_records(1, evaluations=2)[0]
     assert write_parquet([record] * (ROWS_AT_ONCE + 3), tmp_path / "records.parquet") == {"samples": ROWS_AT_ONCE + 3}
     assert pq.read_metadata(tmp_path / "records.parquet").num_rows == ROWS_AT_ONCE + 3
+
+
+def test_a_verified_verdict_stands_beside_that_of_the_search(tmp_path: Path):
+    record = make_record("a", [("0-5", 0, -0.5, 6.0), ("0-3", 1, 0.1, 10.0), ("0-4", 1, 0.1, 15.0)], best="0-4")
+    write_parquet([replace(record, verified={"0-5": False, "0-3": False, "0-4": True})], tmp_path / "records.parquet")
+    (row,) = pq.read_table(tmp_path / "records.parquet").to_pylist()
+    assert [(chain["correct"], chain["verified"]) for chain in row["chains"]] == [
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
+    assert dict(row["verified"]) == {"0-5": False, "0-3": False, "0-4": True}

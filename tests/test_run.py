@@ -61,8 +61,16 @@ def test_a_run_that_was_cut_anywhere_goes_on_to_the_same_records(tiny_folder: Pa
 def test_a_finished_run_is_only_summed_up_again(tiny_folder: Path, tmp_path: Path) -> None:
     run(settings(tiny_folder, tmp_path))
     before = (tmp_path / "records.jsonl").read_bytes()
-    assert run(settings(tiny_folder, tmp_path)).samples == 4
+    speed = json.loads((tmp_path / "summary.json").read_text())["evaluations_per_second"]
+    again = run(settings(tiny_folder, tmp_path))
+    assert (again.samples, again.evaluations_per_second) == (4, speed)
     assert (tmp_path / "records.jsonl").read_bytes() == before
+
+
+def test_a_summary_that_cannot_be_read_is_written_anew(tiny_folder: Path, tmp_path: Path) -> None:
+    run(settings(tiny_folder, tmp_path, "samples=1"))
+    (tmp_path / "summary.json").write_text("{")
+    assert run(settings(tiny_folder, tmp_path, "samples=1")).evaluations_per_second
 
 
 def test_other_settings_in_the_same_folder_are_refused_by_key(tiny_folder: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_mean_and_quantiles_are_those_of_the_values() -> None:
     assert (mean.median, mean.p90) == (np.median(values), pytest.approx(np.quantile(values, 0.9)))
 
 
-def test_the_bootstrap_interval_is_that_of_the_normal_law_for_many_values() -> None:
+def test_the_interval_of_a_mean_is_that_of_the_normal_law_for_many_values() -> None:
     values = np.random.default_rng(1).integers(0, 20, size=2000)
     mean = mean_of(Counter(values.tolist()))
     half = 1.96 * values.std() / math.sqrt(len(values))
@@ -71,6 +71,20 @@ def test_the_bootstrap_interval_is_that_of_the_normal_law_for_many_values() -> N
 
 def test_the_interval_of_the_same_values_is_always_the_same() -> None:
     assert mean_of({1: 5, 9: 3}) == mean_of({9: 3, 1: 5})
+
+
+def test_the_interval_of_few_values_is_students() -> None:
+    """Student (1908), Biometrika 6:1-25, the ten differences of table V: mean 1.58, s 1.23, t of 9 degrees 2.262."""
+    tenths = [12, 24, 13, 13, 0, 10, 18, 8, 46, 14]
+    mean = mean_of(Counter(tenths))
+    half = 2.262 * np.std(tenths, ddof=1) / math.sqrt(10)
+    assert (mean.low, mean.high) == (pytest.approx(15.8 - half, abs=0.01), pytest.approx(15.8 + half, abs=0.01))
+
+
+@pytest.mark.parametrize("count", [2, 50])
+def test_values_that_all_agree_show_no_spread_and_have_no_interval(count: int) -> None:
+    mean = mean_of({1: count})
+    assert (mean.mean, mean.low, mean.high) == (1.0, None, None)
 
 
 def test_one_value_has_no_interval_and_none_has_no_mean() -> None:

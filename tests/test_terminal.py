@@ -50,6 +50,11 @@ def test_warnings_are_printed() -> None:
     assert "! No decoys were run" in printed(print_summary, summarize([*records()[:1], record(right=False)]), "runs/a")
 
 
+def test_a_mean_without_spread_says_that_it_has_no_interval() -> None:
+    text = printed(print_summary, summarize([record("a", best=9), record("b", best=9)]), "runs/a", width=140)
+    assert "where the base is right: mean 3.0, no interval: all 2 agree" in text
+
+
 def test_a_run_of_nothing_can_be_printed() -> None:
     assert "0/0" in printed(print_summary, summarize([]), "runs/a")
 

@@ -52,6 +52,7 @@ def test_usage_against_alpha_falls_and_is_that_of_each_alpha(tiny_model: LoadedM
         ("alpha=1.5", "alpha=1.5 must lie above 0"),
         ("alpha=much", "alpha=much is not a number"),
         ("phases=all", "phases=all is not one of pp, rg, both"),
+        ("heatmaps=-1", "heatmaps=-1 must not be negative"),
         ("change=no", "change=no is not one of"),
         ("search.c=1", "search.c is not known"),
         ("--fast", "--fast is not known"),

@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cola_search.errors import UserError
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(
-            f"{error.filename} cannot be read or written ({error.strerror}): free some space, or see to its rights."
+            f"{error.filename} cannot be read or written ({error.strerror or error}): free some space, or see to its rights."
         )
     return 0
 
@@ -78,10 +79,12 @@ def _report(runs: Sequence[Path], out: Path | None) -> None:
     if out is not None and len(runs) == 1:
         raise UserError("--out names the comparison of several runs: give several, or leave it out.")
     for run in runs:
-        print(write_report(run))
+        with _naming(run / "report.html"):
+            print(write_report(run))
     if len(runs) > 1:
         path = out or Path(os.path.commonpath([run.resolve() for run in runs])) / "comparison.html"
-        print(write_comparison(runs, path))
+        with _naming(path):
+            print(write_comparison(runs, path))
 
 
 def _export(runs: Sequence[Path], kind: str, out: Path | None) -> None:
@@ -91,8 +94,19 @@ def _export(runs: Sequence[Path], kind: str, out: Path | None) -> None:
         raise UserError("--out names one file: export one run at a time, or leave it out.")
     for run in runs:
         path = out or run / EXPORTS[kind]
-        counts = _writer(kind)(read_run(run), path)
+        with _naming(path):
+            counts = _writer(kind)(read_run(run), path)
         print(f"{path}: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Gives an error of the operating system that names no file, such as that of a full disk, the one that is written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _writer(kind: str) -> Callable[[Iterable[Record], Path], dict[str, int]]:

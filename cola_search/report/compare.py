@@ -134,8 +134,9 @@ def _paired(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any] | None:
 
 
 def _paired_mean(changes: Sequence[int]) -> dict[str, Any] | None:
+    """None where nothing is shared; no limits where the changes show no spread, so that nothing looks clear."""
     mean = mean_of(Counter(changes))
-    if mean.low is None:
+    if mean.mean is None:
         return None
     return {"difference": mean.mean, "low": mean.low, "high": mean.high, "of": len(changes), "paired": True}
 

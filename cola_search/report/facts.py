@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cola_search.chain import Chain
 from cola_search.records import Control, Record, VoidPrior
-from cola_search.report.tally import outcome
+from cola_search.report.tally import base_right, outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def facts(record: Record) -> Facts:
 
 def _rights(record: Record, lengths: list[int]) -> list[tuple[float, int]]:
     rights: list[tuple[float, int]] = []
-    for row, length in zip(record.chains, lengths, strict=True):
+    chains = list(zip(record.chains, lengths, strict=True))
+    for row, length in chains[base_right(record) is False :]:  # a base that verification refutes is no fix
         if row.correct and (not rights or length < rights[-1][1]):
             rights.append((row.layer_executions, length))
     return rights

@@ -28,12 +28,14 @@ def answer_text(record: Record, answer: int | str | None) -> str | None:
 def judged_chains(record: Record) -> dict[Chain, bool]:
     """Every chain with a verdict, in the order of the search; where a chain was verified, that verdict counts."""
     verdicts = {Chain.parse(row.chain): bool(row.correct) for row in record.chains if row.correct is not None}
-    verdicts |= {chain: verified for chain, verified in _verified(record).items() if chain in verdicts}
+    verdicts |= {chain: verified for chain, verified in verified_verdicts(record).items() if chain in verdicts}
     return verdicts
 
 
-def _verified(record: Record) -> dict[Chain, bool]:
-    """The verified verdicts of a record; a base or front chain that was not checked is not in it."""
+def verified_verdicts(record: Record) -> dict[Chain, bool]:
+    """The verified verdicts of a record. One of schema 2 has only those of its base, its front and its best chain."""
+    if record.verified:
+        return {Chain.parse(text): right for text, right in record.verified.items()}
     found: list[FoundChain] = [*record.front, *([record.best] if record.best else [])]
     verified = {Chain.parse(entry.chain): entry.verified for entry in found if entry.verified is not None}
     if record.base is not None and record.base.verified is not None:
@@ -185,13 +187,13 @@ def _drllm_row(record: Record, counts: Counter[str]) -> dict[str, Any] | None:
         "mcts_correct": 1,
         "path_lengths": len(chain),
         "unique_layers": len(set(chain)),
-        "verified": _verified(record).get(chain),
+        "verified": verified_verdicts(record).get(chain),
     }
 
 
 def _drllm_chain(record: Record, counts: Counter[str]) -> Chain | None:
     """The chain that the labels of a sample stand for, None if there is none, counted either way."""
-    verified = _verified(record)
+    verified = verified_verdicts(record)
     right = [chain for chain, correct in judged_chains(record).items() if correct]
     right.sort(key=lambda chain: (len(chain), len(set(chain)), chain))
     fitting = [chain for chain in right if fits_drllm(chain, record.num_layers)]

@@ -1,6 +1,6 @@
 """The records as a Parquet file: one row a sample, everything in it, in types that other programs read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cola_search.chain import Chain
-from cola_search.records import FoundChain, Record
-from cola_search.report.formats import answer_text
+from cola_search.records import Evaluated, FoundChain, Record
+from cola_search.report.formats import answer_text, verified_verdicts
 from cola_search.report.tally import outcome
 
 ROWS_AT_ONCE = 256
@@ -54,6 +54,7 @@ _EVALUATED = pa.struct(
         "chain": pa.string(),
         "layers": _LAYERS,
         "correct": pa.bool_(),
+        "verified": pa.bool_(),
         "margin": pa.float64(),
         "layer_executions": pa.float64(),
     }
@@ -85,6 +86,7 @@ SCHEMA = pa.schema(
         "front": pa.list_(_FOUND),
         "chains": pa.list_(_EVALUATED),
         "tree": pa.list_(_NODE),
+        "verified": pa.map_(pa.string(), pa.bool_()),
         "controls": pa.map_(pa.string(), _CONTROL),
         "probes": pa.map_(pa.string(), _PROBE),
         "prior": pa.struct({"phase": pa.string(), "alpha": pa.float64(), "voids": pa.list_(pa.float64())}),
@@ -111,7 +113,7 @@ def write_parquet(records: Iterable[Record], path: Path) -> dict[str, int]:
     """Writes the file batch by batch and returns how many samples it holds."""
     part = path.with_name(path.name + ".part")
     samples = 0
-    with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+    with part.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for rows in _batches(map(parquet_row, records)):
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             samples += len(rows)
@@ -126,7 +128,7 @@ def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def parquet_row(record: Record) -> dict[str, Any]:
     """The record as one row of SCHEMA."""
-    base = record.base
+    base, verified = record.base, verified_verdicts(record)
     return {
         **{name: getattr(record, name) for name in SCHEMA.names if hasattr(record, name)},
         "outcome": outcome(record),
@@ -135,15 +137,9 @@ def parquet_row(record: Record) -> dict[str, Any]:
         "base": base and {**asdict(base), **_answer(record, base.prediction)},
         "best": record.best and _found(record, record.best),
         "front": [_found(record, entry) for entry in record.front],
-        "chains": [
-            {
-                **row._asdict(),
-                "layers": list(Chain.parse(row.chain)),
-                "correct": None if row.correct is None else bool(row.correct),
-            }
-            for row in record.chains
-        ],
+        "chains": [_evaluated(row, verified) for row in record.chains],
         "tree": [row._asdict() for row in record.tree],
+        "verified": [(str(chain), right) for chain, right in verified.items()],
         "controls": [
             (name, {**asdict(control), "target": answer_text(record, control.target)})
             for name, control in record.controls.items()
@@ -153,6 +149,12 @@ def parquet_row(record: Record) -> dict[str, Any]:
         "counts": asdict(record.counts),
         "verification": asdict(record.verification),
     }
+
+
+def _evaluated(row: Evaluated, verified: Mapping[Chain, bool]) -> dict[str, Any]:
+    chain = Chain.parse(row.chain)
+    correct = None if row.correct is None else bool(row.correct)
+    return {**row._asdict(), "layers": list(chain), "correct": correct, "verified": verified.get(chain)}
 
 
 def _found(record: Record, entry: FoundChain) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from scipy.special import stdtrit
 
 Z95 = 1.959963984540054
 """The 97.5% quantile of the standard normal distribution, for two-sided 95% intervals."""
 
 RESAMPLES = 2000
+"""Draws of a bootstrap, for figures that no formula here has an interval for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Mean:
     of: int
     mean: float | None
     low: float | None
-    """None below two values: one value says nothing of its spread."""
+    """None where there is no spread to go by: of one value, and of values that are all the same."""
     high: float | None
     median: float | None
     p90: float | None
@@ -69,8 +71,10 @@ def clustered(clusters: Mapping[tuple[int, int], int]) -> Rate:
     """The pooled rate of clusters {(count, of): how many such clusters}, whose members go together.
 
     Wilson's interval with the effective number r(1-r) / var of Dean and Pagano (2015), Journal of Survey Statistics and
-    Methodology 3:484-503, var = m/(m-1) sum (y_i - r n_i)^2 / (sum n_i)^2 over m clusters. Where no spread can be seen
-    (one cluster, all right, all wrong) a cluster counts as one; the number never exceeds that of the members.
+    Methodology 3:484-503, var = m/(m-1) sum (y_i - r n_i)^2 / (sum n_i)^2 over m clusters; at most that of the members. Few
+    clusters tell little of var, hence the factor (z / t)^2 of Korn and Graubard (1998), Survey Methodology 24:193-201, t of
+    m - 1 degrees of freedom. It never falls below (sum n_i)^2 / sum n_i^2, which holds where all members of a cluster are
+    alike (Kish 1965, Survey Sampling), and is that where no var can be seen: one cluster, all right, all wrong.
     """
     kinds = np.array(sorted(clusters), dtype=float).reshape(-1, 2)
     times = np.array([clusters[int(count), int(of)] for count, of in kinds])
@@ -78,11 +82,11 @@ def clustered(clusters: Mapping[tuple[int, int], int]) -> Rate:
     if of == 0:
         return wilson(count, of)
     rate, m = count / of, int(times.sum())
-    effective = float(m)
+    effective = of**2 / float(times @ kinds[:, 1] ** 2)
     if m > 1 and 0 < count < of:
-        spread = float(times @ (kinds[:, 0] - rate * kinds[:, 1]) ** 2)
-        variance = m / (m - 1) * spread / of**2
-        effective = min(of, rate * (1 - rate) / variance) if variance else of
+        variance = m / (m - 1) * float(times @ (kinds[:, 0] - rate * kinds[:, 1]) ** 2) / of**2
+        members = min(of, rate * (1 - rate) / variance) if variance else of
+        effective = max(effective, members * (Z95 / _t95(m - 1)) ** 2)
     low, high = _limits(rate, effective)
     return Rate(count=count, of=of, rate=rate, low=low, high=high)
 
@@ -90,17 +94,30 @@ def clustered(clusters: Mapping[tuple[int, int], int]) -> Rate:
 def paired_difference(clusters: Mapping[tuple[int, int, int], int]) -> Difference | None:
     """First rate minus second, pooled over clusters {(of, first count, second count): how many such clusters}.
 
-    Percentile bootstrap over clusters (see `mean_of`), so that members and pairs stay together. None below two clusters.
+    The t interval of a ratio over m clusters, so that members and pairs stay together: Cochran (1977), Sampling Techniques,
+    section 2.11, var = m/(m-1) sum (d_i - r n_i)^2 / (sum n_i)^2. Where all clusters agree it would have no width: there each
+    counts as one pair in the interval of Bonett and Price (2012), Journal of Educational and Behavioral Statistics 37:479-488,
+    which adds one difference of +1 and one of -1. None below two clusters.
     """
-    kinds = np.array(sorted(clusters), dtype=np.int64).reshape(-1, 3)
-    times = np.array([clusters[int(of), int(first), int(second)] for of, first, second in kinds], dtype=np.int64)
-    total = int(times.sum())
-    if total < 2:
+    kinds = np.array(sorted(clusters), dtype=float).reshape(-1, 3)
+    times = np.array([clusters[int(of), int(first), int(second)] for of, first, second in kinds])
+    m = int(times.sum())
+    if m < 2:
         return None
     of, first, second = times @ kinds
-    draws = np.random.default_rng(0).multinomial(total, times / total, size=RESAMPLES) @ kinds
-    low, high = np.quantile((draws[:, 1] - draws[:, 2]) / draws[:, 0], [0.025, 0.975])
-    return Difference(difference=float((first - second) / of), low=float(low), high=float(high))
+    middle = difference = float((first - second) / of)
+    spread = float(times @ (kinds[:, 1] - kinds[:, 2] - difference * kinds[:, 0]) ** 2)
+    if spread > 1e-9:
+        half = _t95(m - 1) * sqrt(m / (m - 1) * spread) / float(of)
+    else:
+        middle *= m / (m + 2)
+        half = Z95 * sqrt(((m * difference**2 + 2) / (m + 2) - middle**2) / (m + 2))
+    return Difference(difference=difference, low=max(-1.0, middle - half), high=min(1.0, middle + half))
+
+
+def _t95(degrees: int) -> float:
+    """The 97.5% quantile of Student's t distribution."""
+    return float(stdtrit(degrees, 0.975))
 
 
 def in_words(rate: Rate) -> str:
@@ -131,23 +148,25 @@ def newcombe(first: Rate, second: Rate) -> Difference | None:
 
 
 def mean_of(histogram: Mapping[int, int]) -> Mean:
-    """The mean of the values in a histogram {value: how often}, with a percentile bootstrap interval.
+    """The mean of the values in a histogram {value: how often}, with Student's t interval: mean -+ t s / sqrt(n).
 
-    Efron (1979), Annals of Statistics 7:1-26, percentile method. Resampling a histogram is one multinomial draw, so a
-    million values cost what ten do. The draws are seeded: the same values give the same interval.
+    Of values as they come here, skewed ones included, it holds the true mean more often than a percentile bootstrap, most
+    of all when they are few: Hesterberg (2015), The American Statistician 69:371-386. It does not know what
+    values are possible: its limits may be none.
     """
     values = np.array(sorted(histogram), dtype=np.int64)
     times = np.array([histogram[int(value)] for value in values], dtype=np.int64)
     of = int(times.sum())
     if of == 0:
         return Mean(of=0, mean=None, low=None, high=None, median=None, p90=None)
+    mean = float(times @ values / of)
     low = high = None
-    if of > 1:
-        draws = np.random.default_rng(0).multinomial(of, times / of, size=RESAMPLES) @ values / of
-        low, high = (float(limit) for limit in np.quantile(draws, [0.025, 0.975]))
+    if len(values) > 1:
+        half = _t95(of - 1) * sqrt(float(times @ (values - mean) ** 2) / (of - 1) / of)
+        low, high = mean - half, mean + half
     return Mean(
         of=of,
-        mean=float(times @ values / of),
+        mean=mean,
         low=low,
         high=high,
         median=_quantile(values, times, 0.5),

@@ -148,8 +148,10 @@ def _spread(summary: Summary) -> str:
 def _mean(mean: Mean) -> str:
     if mean.mean is None:
         return "none"
-    interval = "" if mean.low is None else f" ({_number(mean.low)} to {_number(mean.high)})"
-    return f"mean {_number(mean.mean)}{interval}, median {_number(mean.median)}, n={mean.of}"
+    if mean.low is None:
+        return f"mean {_number(mean.mean)}, no interval: {'a single one' if mean.of == 1 else f'all {mean.of} agree'}"
+    interval = f"{_number(mean.low)} to {_number(mean.high)}"
+    return f"mean {_number(mean.mean)} ({interval}), median {_number(mean.median)}, n={mean.of}"
 
 
 def _example(example: Example, num_layers: int) -> Padding:

@@ -8,7 +8,7 @@ cola.rateCell = (rate) => {
 };
 
 cola.meanCell = (mean) => {
-  const interval = mean.low === null ? "" : `[${cola.number(mean.low, 2)}, ${cola.number(mean.high, 2)}]`;
+  const interval = mean.low === null ? cola.noInterval(mean) : `[${cola.number(mean.low, 2)}, ${cola.number(mean.high, 2)}]`;
   return cola.numberCell(cola.number(mean.mean, 2), interval);
 };
 
@@ -18,10 +18,11 @@ cola.differenceCell = (change, scale, unit) => {
   const [middle, low, high] = [change.difference, change.low, change.high].map((value) =>
     cola.signed(scale * value, 1),
   );
-  const clear = change.low > 0 || change.high < 0;
+  const known = change.low !== null;
+  const clear = known && (change.low > 0 || change.high < 0);
   const how = change.paired ? `paired, ${change.of}` : "unpaired";
   const value = cola.h("span", { style: clear ? "font-weight:650" : "" }, `${middle}${unit}`);
-  return cola.numberCell(value, `[${low}, ${high}]  ${how}`);
+  return cola.numberCell(value, `${known ? `[${low}, ${high}]` : cola.noInterval(change)}  ${how}`);
 };
 
 const RESULT_HEADS = [
@@ -140,7 +141,7 @@ cola.comparePage = async (page) => {
     "Every rate with its counts and its 95% interval. ORACLE: the chain was chosen with the gold answer of the very " +
     "sample. The decoy rate beside it is what the same search reaches when it is sent after a wrong answer.";
   const method =
-    "Paired over the samples that both runs judged, where they share any (Bonett and Price for shares, bootstrap for " +
+    "Paired over the samples that both runs judged, where they share any (Bonett and Price for shares, Student's t for " +
     "means); else unpaired (Newcombe). Bold: the interval does not hold 0. Many rows make a chance hit likely.";
   const panel = (heads, rows) => cola.h("div", { class: "panel scroll" }, cola.table(heads, rows));
   const others = runs.filter((run) => run.differences);

@@ -39,6 +39,8 @@ cola.number = (value, digits = 1) =>
   value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits });
 cola.signed = (value, digits = 2) =>
   value === null || value === undefined ? "–" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+/* What stands in the place of an interval where values show no spread. */
+cola.noInterval = ({ of }) => (of > 1 ? `no interval: all ${of} agree` : of === 1 ? "no interval: a single one" : "");
 cola.letter = (index) => (index < 26 ? String.fromCharCode(65 + index) : `#${index}`);
 
 cola.OUTCOMES = {

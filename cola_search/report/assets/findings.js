@@ -49,7 +49,8 @@ cola.baseCard = ({ base_accuracy: base, facts }) => {
 
 cola.savedCard = ({ layers_saved: saved, num_layers: layers, controls }) => {
   const decoy = controls.decoy?.length.mean ?? null;
-  const interval = saved.low === null ? "" : `95% interval ${cola.number(saved.low)} to ${cola.number(saved.high)}`;
+  const limits = `95% interval ${cola.number(saved.low)} to ${cola.number(saved.high)}`;
+  const interval = saved.low === null ? cola.noInterval(saved) : limits;
   const detail = [`of ${layers}, base right`, interval];
   const against = decoy === null ? [] : [cola.fact("a decoy that is reached", cola.number(layers - decoy))];
   const look = { color: "var(--shortened)", oracle: true };
@@ -83,18 +84,21 @@ cola.cards = (summary) => {
   return cola.h("div", { class: "cards" }, cards, cola.card(confirmed));
 };
 
+const counted = (number, one, many = `${one}s`) => `${cola.number(number)} ${number === 1 ? one : many}`;
+
 /* The result in two sentences, with the decoys in the same breath as the fixes. */
 cola.lede = ({ fixed, shortened, controls, layers_saved: saved, num_layers: layers }) => {
   const decoy = controls.decoy?.base_wrong_reached;
   const luck = decoy?.of ? `; sent after a wrong answer instead, it got there for ${decoy.count} of ${decoy.of}` : "";
-  const depth = saved.mean === null ? "" : `: ${cola.number(layers - saved.mean)} on average`;
+  const all = saved.of === 1 ? "its shortest right chain has" : `the shortest right chains of all ${saved.of} have a mean of`;
+  const depth = saved.mean === null ? "" : `; ${all} ${counted(Number((layers - saved.mean).toFixed(1)), "layer")}`;
   const sentences = [
     fixed.of &&
       "With the gold answer to guide it (ORACLE), the search found a chain that answers right for " +
-        `${fixed.count} of the ${fixed.of} samples that the whole model gets wrong${luck}.`,
+        `${fixed.count} of the ${counted(fixed.of, "sample")} that the whole model gets wrong${luck}.`,
     shortened.of &&
-      `Of the ${shortened.of} samples that the model gets right, ${shortened.count} need fewer than its ${layers} ` +
-        `layers${depth}.`,
+      `Of the ${counted(shortened.of, "sample")} that the model gets right, ` +
+        `${counted(shortened.count, "needs", "need")} fewer than its ${layers} layers${depth}.`,
   ];
   return sentences.filter(Boolean).join(" ");
 };

@@ -81,6 +81,15 @@ cola.anytimeSection = (anytime) => {
   return cola.section("anytime", "Anytime", note, cola.h("div", { class: "columns three" }, curves));
 };
 
+/* The sample that the address names; none if it was typed or cut so that it cannot be read. */
+const linkedSample = () => {
+  try {
+    return decodeURIComponent(location.hash.match(/^#sample=(.*)$/)?.[1] ?? "");
+  } catch {
+    return "";
+  }
+};
+
 cola.runPage = async (page) => {
   const { summary, figures } = cola.data;
   const rows = cola.makeRows(await cola.unpack("samples"));
@@ -103,8 +112,7 @@ cola.runPage = async (page) => {
     cola.h("main", {}, cola.heading(cola.data, summary), sections, cola.foot()),
   );
   const openLinked = () => {
-    const wanted = decodeURIComponent(location.hash.match(/^#sample=(.*)$/)?.[1] ?? "");
-    const row = rows.find((candidate) => candidate.id === wanted);
+    const row = rows.find((candidate) => candidate.id === linkedSample());
     if (row) sheet.show(row, rows);
   };
   addEventListener("hashchange", openLinked);

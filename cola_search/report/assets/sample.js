@@ -73,10 +73,12 @@ cola.costText = ({ counts, seconds, verification }) =>
   `${cola.number(counts.simulations, 0)} simulations, ${cola.number(seconds)} s. Verified one by one: ` +
   `${verification.agreed} of ${verification.checked} verdicts agree, ${verification.near_ties} near ties.`;
 
-/* Why the best chain may be longer than a right one in the list below. */
+/* Why the best chain may be longer than a right one in the list below, or there be none. */
 cola.refusedText = ({ best, chains }) => {
-  const shorter = chains.filter(([text, correct]) => correct && best && cola.parseChain(text).length < best.length);
-  return shorter.length ? `${shorter.length} shorter chains were right to the search and not confirmed alone. ` : "";
+  const shorter = chains.filter(([text, correct]) => correct && (!best || cola.parseChain(text).length < best.length));
+  const [word, were] = shorter.length === 1 ? ["chain", "was"] : ["chains", "were"];
+  const kind = best ? `shorter ${word}` : word;
+  return shorter.length ? `${shorter.length} ${kind} ${were} right to the search and not confirmed alone. ` : "";
 };
 
 /* The chain before and after, and what finding it took. */
@@ -88,7 +90,7 @@ cola.beforeAndAfter = (detail, numLayers) => {
     ? [cola.verdict(base.verified ?? base.correct), cola.margin(base.margin), span(cola.verified(agrees))]
     : [];
   const after = () => [
-    cola.verdict(best.correct),
+    cola.verdict(best.verified ?? best.correct),
     cola.margin(best.margin),
     span(cola.verified(best.verified)),
     cola.oracle(),
@@ -101,7 +103,7 @@ cola.beforeAndAfter = (detail, numLayers) => {
     cola.chainBlock("before: the whole model", d3.range(numLayers), numLayers, before),
     best
       ? cola.chainBlock("after: the shortest right chain", cola.parseChain(best.chain), numLayers, after())
-      : note("No chain that was tried is right."),
+      : note("No chain that was tried is shown to be right."),
     note(cola.refusedText(detail) + cola.costText(detail)),
     Object.entries(controls).map(([name, control]) => note(cola.controlText(name, control))),
     Object.entries(detail.probes).map(([name, probe]) => note(cola.probeText(name, probe))),
