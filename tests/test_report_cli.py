@@ -52,7 +52,7 @@ def test_an_export_is_written_into_the_run_and_says_its_counts(sweep, capsys, ki
         (["sweep", "--export", "polar", "--out", "x.json"], "--out"),
         (["sweep/a", "sweep/a"], "twice"),
         (["sweep/a", "--export", "polar", "--out", "nowhere/x.json"], "nowhere"),
-        (["sweep/a", "--export", "parquet", "--out", "nowhere/x.parquet"], "nowhere/x.parquet"),
+        (["sweep/a", "--export", "parquet", "--out", "nowhere/x.parquet"], "cola-report: nowhere/x.parquet"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_exit_code_2(sweep, capsys, monkeypatch, arguments, reason):
