@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from cells import Cell, arguments, engine_of, model_of, run_cells
+from cells import Cell, arguments, engine_of, model_of, read_rows, run_cells
 
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
@@ -49,8 +49,8 @@ def main() -> None:
         "--runs", type=int, default=30000, help="limit of a search, in runs of the whole model over an item"
     )
     args = parser.parse_args()
-    rows = run_cells(cells(args), work, args)
-    if rows:
+    run_cells(cells(args), work, args)
+    if rows := read_rows(args.out):  # with the cells of other commands
         args.out.with_suffix(".md").write_text(table(rows))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from record_fixture import NUM_LAYERS, decoy, record
 
-from cola_search.records import BaseVerdict, Record
+from cola_search.records import BaseVerdict, Control, Record
 from cola_search.report.summary import TaskFacts, summarize, write_summary
 from cola_search.report.tally import outcome
 
@@ -125,6 +125,18 @@ def test_fixes_on_items_that_leave_no_decoy_are_said_to_stand_beside_nothing() -
 
 def test_fixes_far_above_their_decoys_are_not() -> None:
     assert not any("stand above" in warning for warning in summarize(fixes_and_decoys(38, 10)).warnings)
+
+
+def test_controls_that_gave_up_early_are_said() -> None:
+    """Beside a search of 8 evaluations and 64 layer executions: three are few, four are not, and what is reached may be so."""
+    few, enough = (
+        {"random": Control(reached=False, length=None, evaluations=n, layer_executions=20.0)} for n in (3, 4)
+    )
+    reached = {"random": Control(reached=True, length=9, evaluations=3, layer_executions=20.0)}
+    records = [record(str(i), right=False, controls=control) for i, control in enumerate((few, enough, reached))]
+    (warning,) = [w for w in summarize(records).warnings if "gave up" in w]
+    assert warning.startswith("1 of 3 controls (random)")
+    assert not any("gave up" in warning for warning in summarize(records[1:]).warnings)
 
 
 def test_fixes_without_decoys_are_said_to_stand_beside_nothing() -> None:

@@ -81,10 +81,8 @@ def rope_limit(hf: Any) -> float:
     """
     config = hf.config.get_text_config(decoder=True)
     given = getattr(config, "rope_parameters", None) or {}
-    ropes = [
-        given,
-        *(one for one in given.values() if isinstance(one, dict)),
-    ]  # one for all layers, or one a kind of layer
+    # one for all layers, or one a kind of layer
+    ropes = [given, *(one for one in given.values() if isinstance(one, dict))]
     names = [(rope, ROPES_THAT_SWITCH.get(rope.get("rope_type", ""))) for rope in ropes]
     return min((rope.get(name) or getattr(config, name) for rope, name in names if name), default=math.inf)
 

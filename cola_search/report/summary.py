@@ -188,6 +188,7 @@ def _warnings(
         _not_above(base, facts.chance, "guessing"),
         _not_above(base, facts.majority, "always giving the most frequent answer"),
         *(_not_beyond(name, fixed, control) for name, control in controls.items()),
+        *(_cut_short(name, control) for name, control in sorted(tally.controls.items())),
     ]
     if tally.scored and tally.fixed and "decoy" not in controls:
         said.append("No decoys were run, so the fixes may be luck: add controls=decoy.")
@@ -217,6 +218,15 @@ def _not_beyond(name: str, fixed: Rate, control: ControlSummary) -> str | None:
     return (
         f"Fixes do not stand above {what}: {in_words(fixed)} against {in_words(control.base_wrong_reached)} "
         f"where the base is wrong, a difference of {points(difference)}. Luck can explain them."
+    )
+
+
+def _cut_short(name: str, control: ControlTally) -> str | None:
+    if not control.cut_short:
+        return None
+    return (
+        f"{control.cut_short} of {control.runs} controls ({name}) gave up with less than half of what their search spent, "
+        "having no more chains to try: they say less of luck."
     )
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from cola_search.records import Control, Record
+from cola_search.records import Control, Counts, Record
 from cola_search.report.probes import ProbesTally
 
 
@@ -18,10 +18,14 @@ class ControlTally:
     base_wrong_reached: int = 0
     lengths: Counter[int] = field(default_factory=Counter)
     """Length of the shortest chain that reached the target, where one did."""
+    cut_short: int = 0
+    """Runs that gave up with less than half of what their search spent, as where a space has no more chains to draw."""
 
-    def add(self, control: Control, base_right: bool) -> None:
-        """Counts one control search."""
+    def add(self, control: Control, base_right: bool, searched: Counts) -> None:
+        """Counts one control search beside what the search of that sample spent."""
         self.runs += 1
+        gave_up = not control.reached and 2 * control.evaluations < searched.evaluations
+        self.cut_short += gave_up and 2 * control.layer_executions < searched.layer_executions
         self.reached += control.reached
         if not base_right:
             self.base_wrong_runs += 1
@@ -79,7 +83,7 @@ class Tally:
         self.base_right += right
         self._add_best(record, right)
         for name, control in record.controls.items():
-            self.controls.setdefault(name, ControlTally()).add(control, right)
+            self.controls.setdefault(name, ControlTally()).add(control, right, record.counts)
         self.probes.add(record.probes, right)
 
     def _add_best(self, record: Record, right: bool) -> None:
