@@ -57,10 +57,11 @@ class Searched(NamedTuple):
 
     @classmethod
     def of_record(cls, record: Record) -> Self:
-        """What a record keeps."""
+        """What a record keeps; where stock transformers judged a chain, that verdict counts."""
         chains = [
-            (Chain.parse(row.chain), row.correct == 1, math.nan if row.margin is None else row.margin)
+            (Chain.parse(row.chain), verdict == 1, math.nan if row.margin is None else row.margin)
             for row in record.chains
+            for verdict in [record.verified.get(row.chain, row.correct)]
         ]
         return cls(record.sample, chains, [(row.parent, row.chain) for row in record.tree])
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from record_fixture import record
 from search_fakes import find, needs
 
 from cola_search.chain import Chain
@@ -88,3 +89,8 @@ def test_searches_without_a_tree_teach_no_changes() -> None:
     assert found.tree == []
     assert learn([Searched.of_outcome("a", found)], 12, menu=1).changes is None
     assert learn([], 12, menu=1).changes is None
+
+
+def test_a_chain_that_stock_transformers_refuted_teaches_nothing_right() -> None:
+    searched = Searched.of_record(record(verified={"0-11": True, "0-8": False}))
+    assert [(str(chain), right) for chain, right, _ in searched.chains] == [("0-11", True), ("0-8", False)]

@@ -102,6 +102,9 @@ def test_pairs_join_the_best_edits_first_and_keep_the_length() -> None:
 def test_records_say_which_samples_a_chain_solved() -> None:
     rows = [Evaluated("0-11", 1, 0.5, 12.0), Evaluated("0-8", 0, -0.5, 21.0), Evaluated("0-7", None, None, 22.0)]
     assert solved_by([record("a", chains=rows), record("b", chains=rows)]) == {Chain.identity(12): {"a", "b"}}
+    assert solved_by([record("a", chains=rows), record("b", chains=rows, verified={"0-11": False})]) == {
+        Chain.identity(12): {"a"}
+    }
 
 
 def test_generic_chains_solve_much_and_cover_the_rare_samples() -> None:

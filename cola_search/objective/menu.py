@@ -48,11 +48,11 @@ def joined_edit(skip: Chain, edit: Chain, num_layers: int) -> Chain | None:
 
 
 def solved_by(records: Iterable[Record]) -> dict[Chain, set[str]]:
-    """By chain the ids of the samples that it solved, in the records of earlier searches."""
+    """By chain the ids of the samples that it solved, in the records of earlier searches, by stock transformers where they say."""
     solved: dict[Chain, set[str]] = {}
     for record in records:
         for row in record.chains:
-            if row.correct == 1:
+            if record.verified.get(row.chain, row.correct) == 1:
                 solved.setdefault(Chain.parse(row.chain), set()).add(record.sample)
     return solved
 
