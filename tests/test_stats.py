@@ -87,6 +87,12 @@ def test_values_that_all_agree_show_no_spread_and_have_no_interval(count: int) -
     assert (mean.mean, mean.low, mean.high) == (1.0, None, None)
 
 
+def test_the_interval_of_a_mean_is_cut_to_what_can_be() -> None:
+    free, cut = mean_of({1: 3, 30: 1}), mean_of({1: 3, 30: 1}, least=1, most=30)
+    assert free.low is not None and free.high is not None and free.low < 1 and free.high > 30
+    assert (cut.low, cut.high, cut.mean) == (1, 30, free.mean)
+
+
 def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
     assert (mean_of({4: 1}).mean, mean_of({4: 1}).low) == (4.0, None)
     assert mean_of({}).mean is None

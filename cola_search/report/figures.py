@@ -259,13 +259,12 @@ def _shares(events: np.ndarray, of: int, grid: np.ndarray) -> list[list[float | 
 def _saved(facts: Sequence[Facts], grid: np.ndarray) -> list[list[float | None]]:
     """Mean layers saved at each budget with its t interval, cut to what can be; never more than the verified chain saves."""
     points: list[list[float | None]] = []
-    most = max((fact.num_layers for fact in facts), default=0)
+    most = max((fact.num_layers - 1 for fact in facts), default=0)
     for cost in grid if facts else []:
-        mean = mean_of(Counter(_saved_by(fact, float(cost)) for fact in facts))
-        cut = [
-            None if value is None else round(min(max(value, 0), most), 3) for value in (mean.mean, mean.low, mean.high)
-        ]
-        points.append([float(cost), *cut])
+        mean = mean_of(Counter(_saved_by(fact, float(cost)) for fact in facts), least=0, most=most)
+        points.append(
+            [float(cost), *(None if value is None else round(value, 3) for value in (mean.mean, mean.low, mean.high))]
+        )
     return points
 
 

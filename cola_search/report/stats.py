@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 from scipy.special import stdtrit
@@ -147,12 +147,12 @@ def newcombe(first: Rate, second: Rate) -> Difference | None:
     return Difference(difference=difference, low=low, high=high)
 
 
-def mean_of(histogram: Mapping[int, int]) -> Mean:
+def mean_of(histogram: Mapping[int, int], least: float = -inf, most: float = inf) -> Mean:
     """The mean of the values in a histogram {value: how often}, with Student's t interval: mean -+ t s / sqrt(n).
 
     Of values as they come here, skewed ones included, it holds the true mean more often than a percentile bootstrap, most
-    of all when they are few: Hesterberg (2015), The American Statistician 69:371-386. It does not know what
-    values are possible: its limits may be none.
+    of all when they are few: Hesterberg (2015), The American Statistician 69:371-386. least, most: what values are
+    possible, to which the interval is cut.
     """
     values = np.array(sorted(histogram), dtype=np.int64)
     times = np.array([histogram[int(value)] for value in values], dtype=np.int64)
@@ -163,7 +163,7 @@ def mean_of(histogram: Mapping[int, int]) -> Mean:
     low = high = None
     if len(values) > 1:
         half = _t95(of - 1) * sqrt(float(times @ (values - mean) ** 2) / (of - 1) / of)
-        low, high = mean - half, mean + half
+        low, high = max(least, mean - half), min(most, mean + half)
     return Mean(
         of=of,
         mean=mean,

@@ -140,10 +140,11 @@ class SummaryBuilder:
         controls = {name: _control(fixed, control) for name, control in sorted(tally.controls.items())}
         probes = probes_summary(tally.probes, fixed)
         rate = tally.evaluations / tally.seconds if tally.seconds else None
+        layers = first.num_layers if first else 0
         return Summary(
             task=first.task if first else "",
             model=first.model if first else "",
-            num_layers=first.num_layers if first else 0,
+            num_layers=layers,
             facts=facts,
             samples=tally.samples,
             errors=tally.errors,
@@ -151,11 +152,11 @@ class SummaryBuilder:
             found_accuracy_oracle=wilson(tally.found, tally.scored),
             fixed=fixed,
             shortened=wilson(tally.shortened, tally.base_right),
-            layers_saved=mean_of(tally.layers_saved),
+            layers_saved=mean_of(tally.layers_saved, most=layers - 1),
             layers_saved_histogram=dict(sorted(tally.layers_saved.items())),
-            layers_saved_when_fixed=mean_of(tally.fixed_saved),
-            evaluations_to_first_fix=mean_of(tally.fix_evaluations),
-            layer_executions_to_first_fix=mean_of(tally.fix_layer_executions),
+            layers_saved_when_fixed=mean_of(tally.fixed_saved, most=layers - 1),
+            evaluations_to_first_fix=mean_of(tally.fix_evaluations, least=1),
+            layer_executions_to_first_fix=mean_of(tally.fix_layer_executions, least=0),
             simulations=tally.simulations,
             evaluations=tally.evaluations,
             layer_executions=tally.layer_executions,
@@ -176,7 +177,7 @@ def _control(fixed: Rate, tally: ControlTally) -> ControlSummary:
         reached=wilson(tally.reached, tally.runs),
         base_wrong_reached=beside,
         fixed_minus_reached=newcombe(fixed, beside),
-        length=mean_of(tally.lengths),
+        length=mean_of(tally.lengths, least=1),
     )
 
 
