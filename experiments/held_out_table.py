@@ -77,5 +77,5 @@ def made_with(row: Row) -> str:
     return (
         f"- {row['model']}, {row['task']}: {row['calibration']}, {row['searches']} of them searched with {row['simulations']} "
         f"simulations, {row['chains']} chains kept, {judges} judged the arms; seed {row['seed']}, {row['device']}, commit "
-        f"{row['commit'][:8]}."
+        f"{(row['commit'] or 'unknown')[:8]}."
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from held_out_table import of_cell
+from held_out_table import made_with, of_cell
 
 
 def arm(menu: str, selector: str, budget: float, **more: Any) -> dict[str, Any]:
@@ -48,3 +48,16 @@ def test_an_oracle_of_one_chain_is_that_chain_and_is_left_out() -> None:
         "chain, chain",
         "oracle of 2 chains",
     ]
+
+
+def test_a_row_that_was_measured_outside_of_git_says_so() -> None:
+    row = {
+        "model": "m",
+        "task": "t",
+        "calibration": "40 items",
+        "searches": 2,
+        "simulations": 4,
+        "chains": 3,
+        "seed": 0,
+    }
+    assert "commit unknown" in made_with({**row, "cross_validated": {"items": 36}, "device": "CPU", "commit": None})
