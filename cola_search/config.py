@@ -38,9 +38,8 @@ PRIMARY = "config"
 class PriorSettings:
     """Which layers are likely to be edited.
 
-    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records: the
-        tree and the local searches try a menu first and begin their history with what edits did; of random chains, and so of
-        the random control, it is the table alone). search=drllm_released takes none but uniform.
+    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records; what of
+        it each search takes is in make_search).
     alpha: voids: share of the range of the earlier layers' norm changes below which a layer is void.
     phase: voids: pp traces the tokens of the prompt, rg those that the model generates.
     floor: voids: share of the skips that stays uniform, so that no layer is ruled out.
@@ -109,8 +108,7 @@ class TrackingSettings:
 
     kind: none or wandb.
     project, entity, group, name: as Weights & Biases has them; null group: the sweep's folder, null name: the run's.
-    mode: auto (what WANDB_MODE says, or else online where there is a key and offline where not), online or offline, whatever
-        WANDB_MODE says. There is never a login prompt.
+    mode: auto (what WANDB_MODE says, else online with a key, offline without), online or offline. There is never a login prompt.
     """
 
     kind: Literal["none", "wandb"] = "none"
@@ -151,15 +149,12 @@ class Settings:
             raise UserError(f"seed={self.seed} must not be negative.")
         if not self.run_dir.strip():
             raise UserError("run_dir is empty: name a folder.")
-        if self.objective.kind == "menu" and self.prior.kind != "uniform":
-            raise UserError(
-                f"prior={self.prior.kind}: objective=menu searches with the uniform prior; leave prior out."
-            )
-        if self.search.algorithm == "drllm_released" and self.prior.kind != "uniform":
-            raise UserError(
-                f"prior={self.prior.kind}: search=drllm_released is a walk that takes no prior; leave prior out, or choose "
-                "another search."
-            )
+        prior = self.prior.kind
+        if self.objective.kind == "menu" and prior != "uniform":
+            raise UserError(f"prior={prior}: objective=menu searches with the uniform prior; leave prior out.")
+        if self.search.algorithm == "drllm_released" and prior != "uniform":
+            walk = "search=drllm_released is a walk that takes no prior"
+            raise UserError(f"prior={prior}: {walk}; leave prior out, or choose another search.")
         gpus = self.cluster.gpus_per_replica
         if not isinstance(gpus, str) and gpus > 1 and self.model.device_map is None:
             raise UserError(

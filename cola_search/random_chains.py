@@ -69,9 +69,8 @@ class LayerDraws:
         self._runs = np.array([decision.runs for decision in decisions])
         self._longest = settings.longest(len(table))
         self._limited = settings.max_edits is not None
-        self._most = min(
-            settings.max_edits or 1, len(table)
-        )  # without a limit, all that counts is whether there is an edit
+        # without a limit, all that counts is whether there is an edit
+        self._most = min(settings.max_edits or 1, len(table))
         self._inside = self._chances(settings.min_length)
 
     def _chances(self, shortest: int) -> np.ndarray:
