@@ -59,9 +59,8 @@ class Searched(NamedTuple):
     def of_record(cls, record: Record) -> Self:
         """What a record keeps; where stock transformers judged a chain, that verdict counts."""
         chains = [
-            (Chain.parse(row.chain), verdict == 1, math.nan if row.margin is None else row.margin)
+            (Chain.parse(row.chain), record.is_right(row), math.nan if row.margin is None else row.margin)
             for row in record.chains
-            for verdict in [record.verified.get(row.chain, row.correct)]
         ]
         return cls(record.sample, chains, [(row.parent, row.chain) for row in record.tree])
 

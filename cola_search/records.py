@@ -164,6 +164,10 @@ class Record:
     error: str | None = None
     """Why the sample failed; such a record is neither right nor wrong and enters no rate."""
 
+    def is_right(self, row: Evaluated) -> bool:
+        """Whether a chain of this record is right: by stock transformers where they judged it, else by the search."""
+        return self.verified.get(row.chain, row.correct == 1)
+
     def to_dict(self) -> dict[str, Any]:
         """What JSON can say of it; NaN and infinite numbers become None. `from_dict` takes it back."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}

@@ -52,7 +52,7 @@ def solved_by(records: Iterable[Record]) -> dict[Chain, set[str]]:
     solved: dict[Chain, set[str]] = {}
     for record in records:
         for row in record.chains:
-            if record.verified.get(row.chain, row.correct) == 1:
+            if record.is_right(row):
                 solved.setdefault(Chain.parse(row.chain), set()).add(record.sample)
     return solved
 
