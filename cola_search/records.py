@@ -14,7 +14,7 @@ SCHEMA = 3
 """Version of the record layout; raise it with every change and teach `Record.from_dict` to read the older ones.
 
 1: as 2 without `probes` and `prior`.
-2: as 3 without `verified`; only `base`, `front` and `best` keep what stock transformers said of them.
+2: as 3 without `verified`, which is read off `base`, `front` and `best`: no other verdicts of stock transformers were kept.
 """
 
 
@@ -147,7 +147,7 @@ class Record:
     best: FoundChain | None = None
     """The shortest verified right chain (the identity counts); None if no chain is right."""
     verified: dict[str, bool] = field(default_factory=dict)
-    """By chain, every verdict of stock transformers, those included that refute the search; empty in a record of schema 2."""
+    """By chain, every verdict of stock transformers, those included that refute the search."""
     controls: dict[str, Control] = field(default_factory=dict)
     """`decoy` and `random`, where they were run."""
     probes: dict[str, Probe] = field(default_factory=dict)
@@ -201,7 +201,16 @@ class Record:
                 f"the record was written by cola_search {writer} (schema {schema}) and this one reads schema {SCHEMA} "
                 "at most: upgrade cola_search"
             )
-        return cls(**{name: _PARSERS[name](value) if name in _PARSERS else value for name, value in data.items()})
+        values = {name: _PARSERS[name](value) if name in _PARSERS else value for name, value in data.items()}
+        return cls(**{"verified": _verified_of_schema_2(values), **values})
+
+
+def _verified_of_schema_2(values: Mapping[str, Any]) -> dict[str, bool]:
+    best, base, chains = values.get("best"), values.get("base"), values.get("chains")
+    verdicts = {found.chain: found.verified for found in (*values.get("front", ()), *([best] if best else []))}
+    if base and chains:
+        verdicts[chains[0].chain] = base.verified
+    return {chain: verdict for chain, verdict in verdicts.items() if verdict is not None}
 
 
 def _maybe(parse: type) -> Callable[[Mapping[str, Any] | None], Any]:

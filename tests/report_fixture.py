@@ -66,6 +66,7 @@ def make_record(
         chains=[Evaluated(*row) for row in chains],
         front=[found] if found else [],
         best=found,
+        verified={chains[0][0]: right, **({} if best is None or verified is None else {best: verified})},
         controls=controls or {},
         counts=Counts(simulations=len(chains), evaluations=len(chains), layer_executions=chains[-1][3]),
         seconds=1.0,

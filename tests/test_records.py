@@ -118,7 +118,13 @@ def test_a_record_of_the_first_schema_is_read_without_probes() -> None:
     assert (Record.from_dict(line).schema, Record.from_dict(line).probes) == (1, {})
 
 
-def test_a_record_of_the_second_schema_is_read_without_verdicts_by_chain() -> None:
-    line = json.loads(record().to_line()) | {"schema": 2}
+def test_a_record_of_the_second_schema_is_read_with_the_verdicts_that_it_keeps_of_its_base_and_its_found_chains() -> (
+    None
+):
+    line = json.loads(record(right=False, best=9).to_line()) | {"schema": 2}
     del line["verified"]
-    assert (Record.from_dict(line).schema, Record.from_dict(line).verified) == (2, {})
+    line["chains"][0][1] = 1  # the search called the base right, stock transformers did not
+    line["front"].append({**line["front"][0], "chain": "0-3", "verified": None})
+    kept = Record.from_dict(line)
+    assert (kept.schema, kept.verified) == (2, {"0-11": False, "0-8": True})
+    assert [kept.is_right(row) for row in kept.chains] == [False, True]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cola_search.chain import Chain
-from cola_search.records import FoundChain, Record
+from cola_search.records import Record
 from cola_search.report.tally import base_right
 from cola_search.report.whole_file import write_whole
 
@@ -27,20 +27,7 @@ def answer_text(record: Record, answer: int | str | None) -> str | None:
 
 def judged_chains(record: Record) -> dict[Chain, bool]:
     """Every chain with a verdict, in the order of the search; where a chain was verified, that verdict counts."""
-    verdicts = {Chain.parse(row.chain): bool(row.correct) for row in record.chains if row.correct is not None}
-    verdicts |= {chain: verified for chain, verified in verified_verdicts(record).items() if chain in verdicts}
-    return verdicts
-
-
-def verified_verdicts(record: Record) -> dict[Chain, bool]:
-    """The verified verdicts of a record. One of schema 2 has only those of its base, its front and its best chain."""
-    if record.verified:
-        return {Chain.parse(text): right for text, right in record.verified.items()}
-    found: list[FoundChain] = [*record.front, *([record.best] if record.best else [])]
-    verified = {Chain.parse(entry.chain): entry.verified for entry in found if entry.verified is not None}
-    if record.base is not None and record.base.verified is not None:
-        verified[Chain.identity(record.num_layers)] = record.base.verified
-    return verified
+    return {Chain.parse(row.chain): record.is_right(row) for row in record.chains if row.correct is not None}
 
 
 def fits_polar(chain: Chain, num_layers: int) -> bool:
@@ -187,13 +174,12 @@ def _drllm_row(record: Record, counts: Counter[str]) -> dict[str, Any] | None:
         "mcts_correct": 1,
         "path_lengths": len(chain),
         "unique_layers": len(set(chain)),
-        "verified": verified_verdicts(record).get(chain),
+        "verified": record.verified.get(str(chain)),
     }
 
 
 def _drllm_chain(record: Record, counts: Counter[str]) -> Chain | None:
     """The chain that the labels of a sample stand for, None if there is none, counted either way."""
-    verified = verified_verdicts(record)
     right = [chain for chain, correct in judged_chains(record).items() if correct]
     right.sort(key=lambda chain: (len(chain), len(set(chain)), chain))
     fitting = [chain for chain in right if fits_drllm(chain, record.num_layers)]
@@ -204,4 +190,4 @@ def _drllm_chain(record: Record, counts: Counter[str]) -> Chain | None:
         return None
     counts["best_not_expressible"] += right[0] not in fitting[:1]
     counts["left_out"] += not fitting
-    return min(fitting, key=lambda chain: verified.get(chain) is not True, default=None)
+    return min(fitting, key=lambda chain: not record.verified.get(str(chain)), default=None)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from cola_search.chain import Chain
 from cola_search.records import Evaluated, FoundChain, Record
-from cola_search.report.formats import answer_text, verified_verdicts
+from cola_search.report.formats import answer_text
 from cola_search.report.tally import outcome
 
 ROWS_AT_ONCE = 256
@@ -128,7 +128,7 @@ def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def parquet_row(record: Record) -> dict[str, Any]:
     """The record as one row of SCHEMA."""
-    base, verified = record.base, verified_verdicts(record)
+    base = record.base
     return {
         **{name: getattr(record, name) for name in SCHEMA.names if hasattr(record, name)},
         "outcome": outcome(record),
@@ -137,9 +137,9 @@ def parquet_row(record: Record) -> dict[str, Any]:
         "base": base and {**asdict(base), **_answer(record, base.prediction)},
         "best": record.best and _found(record, record.best),
         "front": [_found(record, entry) for entry in record.front],
-        "chains": [_evaluated(row, verified) for row in record.chains],
+        "chains": [_evaluated(row, record.verified) for row in record.chains],
         "tree": [row._asdict() for row in record.tree],
-        "verified": [(str(chain), right) for chain, right in verified.items()],
+        "verified": list(record.verified.items()),
         "controls": [
             (name, {**asdict(control), "target": answer_text(record, control.target)})
             for name, control in record.controls.items()
@@ -151,10 +151,14 @@ def parquet_row(record: Record) -> dict[str, Any]:
     }
 
 
-def _evaluated(row: Evaluated, verified: Mapping[Chain, bool]) -> dict[str, Any]:
-    chain = Chain.parse(row.chain)
+def _evaluated(row: Evaluated, verified: Mapping[str, bool]) -> dict[str, Any]:
     correct = None if row.correct is None else bool(row.correct)
-    return {**row._asdict(), "layers": list(chain), "correct": correct, "verified": verified.get(chain)}
+    return {
+        **row._asdict(),
+        "layers": list(Chain.parse(row.chain)),
+        "correct": correct,
+        "verified": verified.get(row.chain),
+    }
 
 
 def _found(record: Record, entry: FoundChain) -> dict[str, Any]:
