@@ -85,7 +85,10 @@ def scalars(tally: Tally) -> dict[str, float]:
         "shortened": _share(tally.shortened, right),
         "layers_saved": _share(saved, tally.layers_saved.total()),
         "verification_agreement": _share(tally.agreed, tally.checked),
-        **{f"{name}_reached": _share(control.reached, control.runs) for name, control in tally.controls.items()},
+        **{  # beside `fixed`, which is of the samples that the base has wrong, too
+            f"{name}_reached": _share(control.base_wrong_reached, control.base_wrong_runs)
+            for name, control in tally.controls.items()
+        },
     }
     points: dict[str, float] = {axis: float(getattr(tally, axis)) for axis in AXES}
     for axis in AXES:

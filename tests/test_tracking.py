@@ -41,6 +41,12 @@ def test_every_scalar_is_there_for_every_axis() -> None:
     assert (points["by_samples/fixed"], points["by_simulations/layers_saved"]) == (1.0, 3.0)
 
 
+def test_the_scalar_of_a_control_is_of_the_samples_that_the_base_has_wrong_as_the_headline_is() -> None:
+    told = [record("a", controls=decoy(True, 9)), record("b", right=False, best=13, controls=decoy(False))]
+    assert scalars(tally_of(*told))["by_samples/decoy_reached"] == 0.0
+    assert headline(summarize(told))["decoy_reached"]["rate"] == 0.0
+
+
 def test_a_scalar_without_anything_to_count_is_left_out() -> None:
     assert "by_samples/fixed" not in scalars(tally_of(record("a", best=9)))
 
