@@ -230,15 +230,20 @@ def test_where_most_items_were_searched_all_are_cross_validated_on_and_that_is_t
     assert "all 24, also those on which chains were found: optimistic" in console.export_text()
 
 
-def test_items_that_records_solved_judge_no_menu(tiny_model: LoadedModel, tmp_path: Path) -> None:
+def test_items_that_records_searched_judge_no_menu_whether_they_were_solved_or_not(
+    tiny_model: LoadedModel, tmp_path: Path
+) -> None:
+    """The unsolved ones are those that the base and all searched chains have wrong: on them menus would look worse."""
     made = study(tiny_model, tmp_path)
-    solved = made.items.selection[3]
     path = tmp_path / "records.jsonl"
-    rows = [Evaluated("0-4", 1, 0.5, 5.0)]
-    own = replace(record(solved.id, chains=rows), question=solved.question, num_layers=6)
-    path.write_text(own.to_line() + "\n")
+    searched = {made.items.selection[3]: 1, made.items.selection[5]: 0}
+    own = [
+        replace(record(s.id, chains=[Evaluated("0-4", right, 0.5, 5.0)]), question=s.question, num_layers=6)
+        for s, right in searched.items()
+    ]
+    path.write_text("".join(one.to_line() + "\n" for one in own))
     judges = replace(made, objective=replace(made.objective, records=str(path)))._judges()
-    assert judges.tolist() == [i for i in range(6, 24) if i != 12 + 3]
+    assert judges.tolist() == [i for i in range(6, 24) if i not in (12 + 3, 12 + 5)]
 
 
 def test_a_record_file_without_calibration_items_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from cola_search.objective.menu import generic_chains, menu_cost, solved_by
 from cola_search.objective.option_table import OptionTable, score_table
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.prior_tables import of_this_model
-from cola_search.records import read_records
+from cola_search.records import Record, read_records
 from cola_search.report.stats import wilson
 from cola_search.run_folder import MENU, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
@@ -97,18 +97,19 @@ class Study:
         }
 
     def _judges(self) -> np.ndarray:
-        """The places of the calibration items to cross-validate on: those that no chain was found on, if at least half.
+        """The places of the calibration items to cross-validate on: those that no chain was looked for on, if at least half.
 
-        Chains that were found on an item with its gold answer look better there than elsewhere; where most items were
-        searched or in the first heat, all judge, and the accuracy on calibration is optimistic.
+        Chains that were found on an item with its gold answer look better there than elsewhere, and those that it was searched
+        for in vain look worse; where most items were searched or in the first heat, all judge, and the accuracy on calibration
+        is optimistic.
         """
         objective, samples = self.objective, [*self.items.search, *self.items.selection]
-        found_on = {sample.id for sample in samples[: objective.first]}
+        seen = {sample.id for sample in samples[: objective.first]}
         if objective.records is None:
-            found_on |= {sample.id for sample in samples[: objective.searches]}
+            seen |= {sample.id for sample in samples[: objective.searches]}
         else:
-            found_on |= set().union(*recorded(Path(objective.records), samples, self.model.num_layers).values())
-        unseen = [i for i, sample in enumerate(samples) if sample.id not in found_on]
+            seen |= {record.sample for record in _records_of(Path(objective.records), samples, self.model.num_layers)}
+        unseen = [i for i, sample in enumerate(samples) if sample.id not in seen]
         return np.array(unseen if 2 * len(unseen) >= len(samples) else range(len(samples)), dtype=int)
 
     def _race(self, scorer: ModelScorer, say: Callable[[str], None]) -> OptionTable:
@@ -185,17 +186,22 @@ def recorded(path: Path, samples: Sequence[Sample], num_layers: int) -> dict[Cha
 
     Raises UserError if it is of another model, or if it holds no calibration item.
     """
-    check_records(path)
-    # An id alone does not tell a split: items of two splits may both be called 0.
-    known = {(sample.id, sample.question) for sample in samples}
-    ours = (record for record in read_records(path) if (record.sample, record.question) in known)
-    solved = solved_by(of_this_model(ours, num_layers, f"objective.records={path}"))
+    solved = solved_by(_records_of(path, samples, num_layers))
     if not solved:
         raise UserError(
             f"objective.records={path} holds no solved calibration item: search some with task.split=train, "
             "or leave it out so that they are searched here."
         )
     return solved
+
+
+def _records_of(path: Path, samples: Sequence[Sample], num_layers: int) -> Iterator[Record]:
+    """The records of these calibration items in a file. Raises UserError if there is none, or it is of another model."""
+    check_records(path)
+    # An id alone does not tell a split: items of two splits may both be called 0.
+    known = {(sample.id, sample.question) for sample in samples}
+    ours = (record for record in read_records(path) if (record.sample, record.question) in known)
+    return of_this_model(ours, num_layers, f"objective.records={path}")
 
 
 def check_records(path: Path) -> None:
