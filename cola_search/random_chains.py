@@ -74,9 +74,10 @@ class LayerDraws:
         self._inside = self._chances(settings.min_length)
 
     def _chances(self, shortest: int) -> np.ndarray:
-        """How likely a chain ends inside the caps, by its next layer, and edits and positions so far, [L + 1, E + 2, longest + 2].
+        """How likely a chain stays inside the caps, by its next layer, and edits and positions so far, [L + 1, E + 2, longest + 2].
 
-        The last of each stands for one too many, which has no chance.
+        The last of each stands for one too many, which has no chance. As in the tree, the chain that plain appends complete
+        has to be inside after every edit.
         """
         num_layers = len(self._weights)
         inside = np.zeros((num_layers + 1, self._most + 2, self._longest + 2))
@@ -86,6 +87,8 @@ class LayerDraws:
             for kind in np.flatnonzero(self._weights[layer]):
                 then = inside[self._after(kind, layer, edits, positions)]
                 inside[layer, :-1, :-1] += self._weights[layer, kind] * then
+            completed = np.arange(self._longest + 2) + num_layers - layer
+            inside[layer][:, (completed < shortest) | (completed > self._longest)] = 0
         return inside
 
     def _after(self, kinds: Any, layer: int, edits: Any, positions: Any) -> tuple[Any, Any, Any]:

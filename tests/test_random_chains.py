@@ -1,6 +1,7 @@
 """Random chains: what their distribution is, and that no cap makes fewer of them."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,24 @@ def test_chains_inside_the_caps_are_drawn_as_often_as_if_the_others_were_thrown_
     assert set(mine) == set(plain)
     for chain, count in plain.items():
         assert mine[chain] / 20_000 == pytest.approx(count / len(kept), abs=0.015)
+
+
+@pytest.mark.parametrize("caps", [{"max_length": 1.0}, {"min_length": 3}, {"max_length": 1.5, "max_edits": 2}])
+def test_random_chains_are_those_that_the_tree_can_reach(caps: dict[str, Any]) -> None:
+    """No repeat is paid for by a later skip, nor a skip by a later repeat, where the tree's chains may not pass the caps."""
+    words = {
+        "num_layers": 4,
+        "space": "partial",
+        "max_block": 2,
+        "hazard": 0.4,
+        "skip_share": 0.5,
+        "simulations": 2000,
+        **caps,
+    }
+    drawn, reached = (
+        {chain for chain, _, _ in find(always_wrong, algorithm=name, **words).chains} for name in ("random", "mcts")
+    )
+    assert drawn == reached
 
 
 @pytest.mark.parametrize("max_edits", [None, 1])
