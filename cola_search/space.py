@@ -38,7 +38,25 @@ class Space(Protocol):
     def floor(self, state: State) -> int: ...
 
 
-class PartialSpace:
+class _Edits:
+    """What both spaces are made of: the kinds of edit, the caps, and which layers a table lets them skip."""
+
+    def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
+        self.kinds = edit_kinds(settings)
+        self.history = History(num_layers, self.kinds, settings.history)
+        self._num_layers = num_layers
+        self._settings = settings
+        self._rng = rng
+        self._longest = settings.longest(num_layers)
+        self._deltas = np.array([kind.delta for kind in self.kinds])
+        self._skippable = table[:, SKIP] > 0
+
+    def floor(self, state: State) -> int:
+        """A length below which no chain can be that moves lead to from here."""
+        return shortest_length(state, self._skippable, self._settings)
+
+
+class PartialSpace(_Edits):
     """The space of partial chains: a move is "append the next m layers, then edit the block at the layer after them".
 
     The prior of a move is the hazard: the product of keeping those m layers and of editing the one after. Runs of
@@ -52,15 +70,8 @@ class PartialSpace:
     """
 
     def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
-        self.kinds = edit_kinds(settings)
-        self.history = History(num_layers, self.kinds, settings.history)
-        self._num_layers = num_layers
-        self._settings = settings
-        self._rng = rng
-        self._longest = settings.longest(num_layers)
-        self._deltas = np.array([kind.delta for kind in self.kinds])
+        super().__init__(num_layers, table, settings, rng)
         edits = edit_weights(table, self.kinds)
-        self._skippable = table[:, SKIP] > 0
         scale = 1 / max(1.0, edits.sum())  # to one expected edit in the whole model
         kept = np.concatenate([[1.0], np.cumprod(1 - edits.sum(axis=1))[:-1]]) ** scale
         self._weights = (kept[:, None] * edits / self._costs() ** settings.cost_exponent).ravel()
@@ -91,10 +102,6 @@ class PartialSpace:
     def rank(self, state: State) -> int:
         """A number that every move makes larger."""
         return state.layer
-
-    def floor(self, state: State) -> int:
-        """A length below which no chain can be that moves lead to from here."""
-        return shortest_length(state, self._skippable, self._settings)
 
     def moves(self, state: State) -> Moves:
         """The legal moves of a state: every one leads to a chain inside the caps."""
@@ -130,7 +137,7 @@ class PartialSpace:
         return State(chain, state.edits + 1, start + size * runs, layer + size, before=state.chain, block=block)
 
 
-class EditsSpace:
+class EditsSpace(_Edits):
     """The papers' space: a move edits a block anywhere in the whole chain, so edits come in any order.
 
     Source: CoLa (arxiv.org/abs/2507.07996, section 3). Blocks are blocks of positions, so the edits of an edited chain
@@ -139,16 +146,9 @@ class EditsSpace:
     """
 
     def __init__(self, num_layers: int, table: np.ndarray, settings: SearchSettings, rng: np.random.Generator) -> None:
-        self.kinds = edit_kinds(settings)
-        self.history = History(num_layers, self.kinds, settings.history)
-        self._num_layers = num_layers
-        self._settings = settings
-        self._rng = rng
-        self._longest = settings.longest(num_layers)
+        super().__init__(num_layers, table, settings, rng)
         self._sizes = np.array([kind.size for kind in self.kinds])
-        self._deltas = np.array([kind.delta for kind in self.kinds])
         self._weights = ChainWeights(table, self.kinds)
-        self._skippable = table[:, SKIP] > 0
         self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def root(self) -> State:
@@ -169,10 +169,6 @@ class EditsSpace:
     def rank(self, state: State) -> int:
         """A number that every move makes larger."""
         return state.edits
-
-    def floor(self, state: State) -> int:
-        """A length below which no chain can be that moves lead to from here."""
-        return shortest_length(state, self._skippable, self._settings)
 
     def moves(self, state: State) -> Moves:
         """The legal moves of a state: every one leads to a chain inside the caps."""
