@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 from cells import RESULTS, Cell, arguments, engine_of, model_of, read_rows, run_cells
-from static_chains import IN_FLIGHT, difference, grouped, p_value, winning
+from static_chains import IN_FLIGHT, as_chosen, difference, grouped, p_value, winning
 
 from cola_search import ModelScorer
 from cola_search.chain import Chain
 from cola_search.objective.arms import Arm, apply_arm
+from cola_search.objective.dataset import choose
 from cola_search.objective.items import split_items, unseen_items
 from cola_search.objective.option_table import OptionTable, score_table
-from cola_search.objective.paired import LEVEL, MARGIN, Paired, holm, pair
+from cola_search.objective.paired import MARGIN, Paired, holm, pair
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.config import TaskConfig
 
@@ -57,16 +58,11 @@ def _static(rows: Sequence[Row]) -> Iterator[Cell]:
 
 
 def most_accurate(group: Sequence[Row]) -> str | None:
-    """Of the finalists of all methods that are no longer than the base the one most accurate on the selection items, if these
-    show it to be more accurate than the base, corrected over all of those finalists."""
-    counts = {
-        v["chain"]: Paired(*v["selection"]) for row in group for v in row["front"] if v["length"] <= row["layers"]
-    }
-    if not counts:
-        return None
-    corrected = dict(zip(counts, holm([paired.p_better for paired in counts.values()]), strict=True))
-    best = max(counts, key=lambda chain: counts[chain].difference)
-    return best if corrected[best] < 1 - LEVEL else None
+    """The choice by the rule of objective=dataset for goal `better` among the finalists of all methods that are no longer than
+    the base, corrected over all of those finalists."""
+    finalists = {v["chain"]: as_chosen(v) for row in group for v in row["front"] if v["length"] <= row["layers"]}
+    best = choose(list(finalists.values()), ObjectiveSettings(goal="better"))
+    return best and str(best.chain)
 
 
 def _best(rows: Sequence[Row]) -> Iterator[Cell]:

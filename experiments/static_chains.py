@@ -129,12 +129,12 @@ def grouped(rows: Sequence[Row]) -> list[list[Row]]:
     """
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        choice = choose([_read(verdict) for verdict in row["front"]], _objective(row))
+        choice = choose([as_chosen(verdict) for verdict in row["front"]], _objective(row))
         groups[tuple(row[key] for key in GROUP)].append({**row, "choice": choice and str(choice.chain)})
     return list(groups.values())
 
 
-def _read(verdict: Row) -> Verdict:
+def as_chosen(verdict: Row) -> Verdict:
     """As it was on the calibration items."""
     return Verdict(Chain.parse(verdict["chain"]), Paired(*verdict["search"]), Paired(*verdict["selection"]))
 
@@ -224,7 +224,7 @@ def winning(group: Sequence[Row]) -> Row | None:
     entered = []
     for row in group:
         found = next((v for v in row["front"] if v["chain"] == row["choice"]), None)
-        entered.append(Chosen(row["method"], [], found and _read(found), 0, 0.0))
+        entered.append(Chosen(row["method"], [], found and as_chosen(found), 0, 0.0))
     best = winner(entered, _objective(group[0]), group[0]["layers"])
     return None if best is None else group[entered.index(best)]
 

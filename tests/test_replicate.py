@@ -58,7 +58,10 @@ def test_a_finalist_that_gains_on_the_selection_items_is_tested_too_unless_luck_
     def row(*gained: int, shortest: int = 20) -> dict[str, Any]:
         lengths = range(shortest, shortest + len(gained))
         counts = [[1000, 500, some, 20] for some in gained]
-        front = [{"chain": f"0-{n - 1}", "length": n, "selection": c} for n, c in zip(lengths, counts, strict=True)]
+        front = [
+            {"chain": f"0-{n - 1}", "length": n, "search": c, "selection": c}
+            for n, c in zip(lengths, counts, strict=True)
+        ]
         return {"layers": 30, "front": front}
 
     assert replicate.most_accurate([row(20, 50)]) == "0-20"
@@ -66,6 +69,14 @@ def test_a_finalist_that_gains_on_the_selection_items_is_tested_too_unless_luck_
     assert replicate.most_accurate([row(20, 36), row(20, 20, shortest=25)]) is None
     assert replicate.most_accurate([row(50, shortest=31)]) is None
     assert replicate.most_accurate([row()]) is None
+    unsure = row(50, 70)
+    unsure["front"][1]["selection"] = [
+        1000,
+        500,
+        140,
+        105,
+    ]  # five points more than the first has, and p 0.01 before Holm
+    assert replicate.most_accurate([unsure, row(20, 20, 20, shortest=25)]) == "0-19"
 
 
 def test_a_cell_is_measured_once_and_its_table_tells_the_counts(
