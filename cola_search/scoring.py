@@ -144,9 +144,12 @@ class ModelScorer:
             watched = [self.engine.watch(*pair) for pair in zip(sessions, watches, strict=True)]
             for watch in by_session.values():
                 watch.start({})
-            scored = self.score_many([(sample, [identity]) for sample in part])
+            try:
+                scored = self.score_many([(sample, [identity]) for sample in part])
+            finally:
+                for session in sessions:
+                    self.engine.watch(session, None)
             for session, one, watch, seen in zip(sessions, scored, watches, watched, strict=True):
-                self.engine.watch(session, None)
                 found.append(Watched(one, watch if seen else None, len(session.encoded.contexts[0])))
         return found
 

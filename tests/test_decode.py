@@ -124,3 +124,27 @@ def test_a_step_runs_every_position_once_and_never_two_positions_of_a_chain_toge
     assert all(len({c for c, _ in batch}) == len(batch) for batch in batches)
     for chain in (0, 2, 3):
         assert [p for c, p in seen if c == chain] == sorted(p for c, p in seen if c == chain)
+
+
+def test_no_more_rows_than_a_batch_has_are_copied_at_once_when_prompts_are_laid_out_and_when_slots_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompt, model, copied = [5, 6, 7, 8, 9, 10], tiny("llama"), []
+    executor = Executor(Anatomy(model), 2_000_000, max_batch_tokens=20, keep_kv=True)
+    item = executor.open([prompt], [[5]])
+    rows = torch.cat(executor.run([(item, CHAINS)])[0])
+    read, select = executor.kv_pool.read, torch.Tensor.index_select  # type: ignore[union-attr]
+
+    def index_select(states, axis, index):
+        if states.ndim == 4 and axis == 0:  # slots, in front of heads, columns and width
+            copied.append(len(index) * states.shape[2])
+        return select(states, axis, index)
+
+    monkeypatch.setattr(executor.kv_pool, "read", lambda some: (copied.append(some.size), read(some))[1])
+    monkeypatch.setattr(torch.Tensor, "index_select", index_select)
+    decoder = Decoder(executor, [item] * len(CHAINS), CHAINS, [6] * len(CHAINS), 6)
+    tokens, _ = generate(decoder, rows, lambda c, generated: len(generated) > c, 6)
+    assert [len(t) for t in tokens] == [1, 2, 3, 4, 5]
+    assert len(copied) > 7 and max(copied) <= 20
+    monkeypatch.undo()
+    assert tokens == [stock(model, prompt, chain, 6)[: i + 1] for i, chain in enumerate(CHAINS)]

@@ -13,10 +13,12 @@ from lm_eval.api.instance import Instance
 from cola_search import Chain, ModelScorer, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import Answer
+from cola_search.model.batched import BatchedSession
 from cola_search.model.decode import Decoder
 from cola_search.model.engine import Engine
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
+from cola_search.model.voids import NormRecorder
 from cola_search.outcome import Score
 from cola_search.scoring import FakeScorer, judge, verify
 
@@ -267,3 +269,19 @@ def test_options_with_no_finite_score_on_one_side_have_an_infinite_margin() -> N
     assert judge(sample, Answer(values), near_tie=0.1) == Score(True, math.inf, prediction=sample.gold)
     turned = [(-math.inf if i == sample.gold else -1.0, False) for i in range(4)]
     assert judge(sample, Answer(turned), near_tie=0.1).margin == -math.inf
+
+
+def test_a_generation_or_a_watch_that_fails_leaves_nothing_pinned_and_nobody_watching(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sample,) = load_task("arithmetic_short", limit=1, chat_template=False)
+    scorer = ModelScorer(tiny_model, sample.task, EngineSettings(memory="50MB", mode="batched"))
+    wanted = scorer.score(sample, TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Decoder, "step", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            scorer.score_base([sample], NormRecorder)
+    (session,) = scorer._sessions.values()
+    assert isinstance(session, BatchedSession)
+    assert not session.item.prefixes.pinned and not session.item.prefixes.kv_only and session.item.watch is None
+    assert scorer.score(sample, TINY) == wanted

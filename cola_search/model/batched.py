@@ -135,11 +135,13 @@ class Batched:
         owners = [session for session, chains in work for _ in chains]
         chains = [tuple(chain) for _, some in work for chain in some]
         states = [state for some in final for state in some]
-        found = self._decoded(list(zip(owners, chains, states, strict=True)))
+        try:
+            found = self._decoded(list(zip(owners, chains, states, strict=True)))
+        finally:
+            for session, _ in work:
+                session.item.prefixes.release()
         margins = self._gold_margins(work, final)
         answers = [Answer([text], float(margins[c]), lead) for c, (text, lead) in enumerate(found)]
-        for session, _ in work:
-            session.item.prefixes.release()
         split = np.cumsum([0, *(len(some) for _, some in work)]).tolist()
         return [answers[a:b] for a, b in itertools.pairwise(split)]
 

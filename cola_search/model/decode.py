@@ -21,7 +21,6 @@ from cola_search.model.prefixes import Node
 from cola_search.model.short_keys import attend_by_length, by_length
 
 Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> whether it is done
-SLOTS_AT_ONCE = 64  # slots whose prompt is copied at once: few launches, little memory beside the slots
 
 
 @dataclass
@@ -94,13 +93,17 @@ class Decoder:
         """
         old, columns = self.slot_of, self.prompt[self.active[0]] + t  # no slot holds more
         self.plan(active)
-        moves = np.array([old[pair] for pair in self.slot_of])
-        for start in range(0, len(moves), SLOTS_AT_ONCE):
-            source = moves[start : start + SLOTS_AT_ONCE]
+        moves, size = np.array([old[pair] for pair in self.slot_of]), self._slots_at_once(columns)
+        for start in range(0, len(moves), size):
+            source = moves[start : start + size]
             if source[-1] >= start + len(source):
                 index = torch.from_numpy(source).to(self.keys.device)
                 for kept in (self.keys, self.values):
                     kept[start : start + len(source), :, :columns] = kept[:, :, :columns].index_select(0, index)
+
+    def _slots_at_once(self, columns: int) -> int:
+        """Slots of so many columns that are copied at once: like the rows of a batch, what they take is beside the memory."""
+        return max(1, self.executor.max_batch_tokens // columns)
 
     def load_prompts(self) -> None:
         """Copies the prompt's keys and values of every chain position into its slot."""
@@ -112,9 +115,9 @@ class Decoder:
         self.keys = torch.zeros(shape[0], kh, shape[1], kw, dtype=pool.data.dtype, device=pool.data.device)
         self.values = torch.zeros(shape[0], vh, shape[1], vw, dtype=pool.data.dtype, device=pool.data.device)
         paths = [path_of(item, chain) for item, chain in zip(self.items, self.chains, strict=True)]
-        pairs = list(self.slot_of)
-        for start in range(0, shape[0], SLOTS_AT_ONCE):
-            some = pairs[start : start + SLOTS_AT_ONCE]
+        pairs, size = list(self.slot_of), self._slots_at_once(int(self.prompt.max()))
+        for start in range(0, shape[0], size):
+            some = pairs[start : start + size]
             slots, longest = slice(start, start + len(some)), max(int(self.prompt[c]) for c, _ in some)
             rows = np.zeros((len(some), longest), dtype=np.int64)  # row 0 is zero: columns behind a shorter prompt
             for i, (c, p) in enumerate(some):

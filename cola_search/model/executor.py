@@ -164,7 +164,15 @@ class Executor:
 
     @torch.inference_mode()
     def run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
-        """As `run`, for what fits the memory at once: one of `parts`."""
+        """As `run`, for what fits the memory at once: one of `parts`. Where it fails, the items' states begin anew."""
+        try:
+            return self._run_part(work)
+        except BaseException:  # an interrupt too: what was planned or half entered would pass for states
+            for item, _ in work:
+                item.prefixes.reset()
+            raise
+
+    def _run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
         self._make_room(work)
         items = tuple(item for item, _ in work)
         if self._stack is None or self._stack.items != items:  # a search asks for the same samples wave after wave

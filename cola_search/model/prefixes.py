@@ -125,9 +125,10 @@ class Prefixes:
         for i, node in enumerate(nodes):
             node.rows = rows[i * self.num_rows : (i + 1) * self.num_rows]
             node.used = self.wave
-            if self.kv_pool is not None and node is not self.root:
-                node.kv_rows = self.kv_pool.take(self.num_rows)
         self.kept.update(dict.fromkeys(nodes))
+        if self.kv_pool is not None:
+            for node in nodes:
+                node.kv_rows = None if node is self.root else self.kv_pool.take(self.num_rows)
         return rows
 
     def make_room(self, states: int) -> None:
@@ -154,21 +155,34 @@ class Prefixes:
     def release(self) -> None:
         """Ends a generation: nothing is pinned any more; keys and values without a state go, and states beyond the quota."""
         for node in self.kv_only:
-            assert self.kv_pool is not None and node.kv_rows is not None
-            self.kv_pool.give_back(node.kv_rows)
-            node.kv_rows = None
+            self._give_back(node)
         self.kv_only.clear()
         self.pinned.clear()
         self.make_room(0)
 
+    def reset(self) -> None:
+        """Leaves the root's state alone, and nothing of a wave that failed: what it planned, or had entered but half."""
+        nodes = [self.root]
+        for node in nodes:  # which grows on the way
+            nodes += node.children.values()
+            node.todo.clear()
+        for node in nodes[1:]:
+            self._give_back(node)
+        self.kept = {self.root: None}
+        self.kv_only.clear()
+        self.pinned.clear()
+
     def _drop(self, node: Node) -> None:
         assert node.rows is not None
-        self.pool.give_back(node.rows)
-        node.rows = None
+        self._give_back(node)
+        del self.kept[node]
+
+    def _give_back(self, node: Node) -> None:
+        if node.rows is not None:
+            self.pool.give_back(node.rows)
         if node.kv_rows is not None and self.kv_pool is not None:
             self.kv_pool.give_back(node.kv_rows)
-            node.kv_rows = None
-        del self.kept[node]
+        node.rows = node.kv_rows = None
 
     def close(self) -> None:
         """Gives everything back."""

@@ -109,8 +109,10 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
     prompts = [some[:1] if executor.kv else some for some in (SEQUENCES, SHORTER)[:num_items]]
     items = [executor.open(some, [[len(one) - 6, len(one) - 1] for one in some]) for some in prompts]
     limit = 1e-3 if executor.anatomy.dtype in (torch.float32, torch.float64) else 0.1
+    work = [(item, [chain]) for item in items]
     try:
-        rows = executor.run_part([(item, [chain]) for item in items])
+        executor.parts(work)  # refuses a memory that is too small
+        rows = executor.run_part(work)
         found = [
             ("the prompt pass", executor.anatomy.logits(own), stock_rows(hf, chain, item, some))
             for (own,), item, some in zip(rows, items, prompts, strict=True)

@@ -183,12 +183,16 @@ def base_hidden(scorer: ModelScorer, samples: Sequence[Sample]) -> np.ndarray | 
     engine = scorer.engine
     if engine.batched is None:
         return None
-    identity, rows = tuple(range(engine.model.num_layers)), []
+    executor, identity, rows = engine.batched.executor, tuple(range(engine.model.num_layers)), []
     for sample in samples:
-        session = engine.batched.open(sample)
-        ((states,),) = engine.batched.executor.run([(session.item, [identity])])
-        rows.append(states[int(session.at[0])].float().cpu().numpy())
-        engine.batched.close(session)
+        # the prompt alone: an option behind it may go to where the model changes its rotary frequencies
+        prompt = engine.stock.encode(sample).contexts[0]
+        item = executor.open([prompt], [[len(prompt) - 1]])
+        try:
+            ((state,),) = executor.run([(item, [identity])])[0]
+        finally:
+            executor.close(item)
+        rows.append(state.float().cpu().numpy())
     return np.stack(rows)
 
 
