@@ -145,6 +145,7 @@ def _objective(row: Row) -> ObjectiveSettings:
 
 def _lines(group: Sequence[Row]) -> Iterator[str]:
     best = winning(group)
+    group = [row if best is None or row["method"] != best["method"] else best for row in group]
     tested = [row for row in group if row["choice"] is not None]
     corrected = dict(zip(map(id, tested), holm([_p(row) for row in tested]), strict=True))
     for row in group:
@@ -185,7 +186,7 @@ def _notes(groups: Sequence[Sequence[Row]]) -> list[str]:
     )
     return [
         "chosen on: items set aside for choosing; `shorter` is the shortest finalist that is not worse on them (corrected over the",
-        "finalists). `*`: the method whose choice is best on them, corrected over the methods. p: for `shorter` against worse by",
+        "finalists). `*`: the best by that rule, corrected over the finalists of all methods. p: for `shorter` against worse by",
         f"{points:g} points or more (Tango's score test), for `better` against not more accurate (exact McNemar test), both",
         "one-sided; p Holm: corrected over the methods of the group. Differences in points.",
         "Runs of the whole model over an item: of search, which --runs limits; spent: search and choice, without held-out items.",
@@ -220,13 +221,13 @@ def _saved(row: Row) -> float:
 
 
 def winning(group: Sequence[Row]) -> Row | None:
-    """The row of the winner by the rule of objective=dataset, which sees the selection items only."""
-    entered = []
-    for row in group:
-        found = next((v for v in row["front"] if v["chain"] == row["choice"]), None)
-        entered.append(Chosen(row["method"], [], found and as_chosen(found), 0, 0.0))
+    """The row of the winner by the rule of objective=dataset, which sees the selection items only, with what wins as its choice."""
+    entered = [Chosen(row["method"], list(map(as_chosen, row["front"])), None, 0, 0.0) for row in group]
     best = winner(entered, _objective(group[0]), group[0]["layers"])
-    return None if best is None else group[entered.index(best)]
+    if best is None or best.choice is None:
+        return None
+    row = next(row for row in group if row["method"] == best.method)
+    return {**row, "choice": str(best.choice.chain)}
 
 
 if __name__ == "__main__":

@@ -51,6 +51,10 @@ def verdict(layers: int, selection: Paired) -> Verdict:
     return Verdict(Chain.identity(layers), SAME, selection)
 
 
+def entrant(objective: ObjectiveSettings, method: str, *finalists: Verdict) -> Chosen:
+    return Chosen(method, list(finalists), choose(finalists, objective), 0, 0.0)
+
+
 def test_the_shortest_chain_that_is_not_worse_on_the_selection_items_is_chosen() -> None:
     objective = ObjectiveSettings(margin=0.05)
     assert choose([verdict(7, BETTER), verdict(6, SAME), verdict(5, WORSE)], objective) == verdict(6, SAME)
@@ -95,13 +99,40 @@ def test_for_better_one_in_twenty_is_chosen_among_chains_that_are_like_the_base(
 
 def test_a_longer_chain_than_the_base_cannot_win() -> None:
     objective = ObjectiveSettings(goal="better")
-    entered = [
-        Chosen("repeat", [], verdict(9, BETTER), 0, 0),
-        Chosen("tree", [], verdict(8, Paired(500, 300, 35, 12)), 0, 0),
-    ]
+    sound = verdict(8, Paired(500, 300, 35, 12))
+    entered = [entrant(objective, "repeat", verdict(9, BETTER)), entrant(objective, "tree", sound)]
     best = winner(entered, objective, longest=8)
-    assert best is not None and best.method == "tree"
+    assert best is not None and (best.method, best.choice) == ("tree", sound)
     assert winner(entered[:1], objective, longest=8) is None
+
+
+def test_a_choice_that_is_the_luckiest_of_many_methods_does_not_win() -> None:
+    objective = ObjectiveSettings(margin=0.02)
+    tree = entrant(objective, "tree", verdict(5, Paired(500, 300, 40, 32)))
+    hopeless = [entrant(objective, f"method {n}", verdict(n, WORSE)) for n in (6, 7)]
+    assert tree.choice is not None and not any(other.choice for other in hopeless)
+    assert winner([tree], objective, longest=8) == tree
+    assert winner([tree, *hopeless], objective, longest=8) is None
+
+
+def test_what_wins_is_the_best_finalist_shown_among_those_of_all_methods_whatever_its_method_chose_alone() -> None:
+    objective = ObjectiveSettings(margin=0.03)
+    lucky, sound = verdict(5, Paired(500, 300, 40, 39)), verdict(6, SAME)
+    others = entrant(objective, "random", verdict(7, WORSE)), entrant(objective, "greedy", sound)
+    tree = entrant(objective, "tree", lucky, sound)
+    assert tree.choice == lucky
+    assert winner([others[0], tree, others[1]], objective, longest=8) == replace(tree, choice=sound)
+
+
+def test_where_all_chains_of_all_methods_are_worse_by_the_margin_one_task_in_twenty_has_a_winner() -> None:
+    rng, objective = np.random.default_rng(0), ObjectiveSettings(margin=0.02)
+
+    def drawn(layers: int) -> Verdict:
+        lost, gained, _ = rng.multinomial(1000, [0.05, 0.03, 0.92]).tolist()
+        return verdict(layers, Paired(1000, 600, gained, lost))
+
+    entered = ([entrant(objective, f"{m}", *map(drawn, range(1 + m, 97, 8))) for m in range(8)] for _ in range(150))
+    assert np.mean([winner(some, objective, longest=100) is not None for some in entered]) <= 0.08
 
 
 def test_every_method_is_in_the_table_with_what_it_spent(result: dict[str, Any]) -> None:

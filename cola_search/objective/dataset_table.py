@@ -87,7 +87,8 @@ def _legend(result: Mapping[str, Any]) -> str:
     return (
         f"{test}; corrected by Holm.\nchosen on: minus base on the selection items; `shorter` chooses the shortest finalist that "
         "these show to be not worse, `better` the most accurate that they show to gain, corrected over the finalists. search: "
-        "layer executions of the search, at most those of the tree's; cost: of search and choice. *: chosen."
+        "layer executions of the search, at most those of the tree's; cost: of search and choice. *: chosen, corrected over "
+        "those of all methods."
     )
 
 
