@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from families import tiny
@@ -148,3 +149,17 @@ def test_no_more_rows_than_a_batch_has_are_copied_at_once_when_prompts_are_laid_
     assert len(copied) > 7 and max(copied) <= 20
     monkeypatch.undo()
     assert tokens == [stock(model, prompt, chain, 6)[: i + 1] for i, chain in enumerate(CHAINS)]
+
+
+def test_a_step_sends_the_device_its_tokens_and_columns_and_nothing_for_each_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = Executor(Anatomy(tiny("llama")), 2_000_000, keep_kv=True)
+    item = executor.open([[5, 6, 7]], [[2]])
+    executor.run([(item, CHAINS)])
+    decoder = Decoder(executor, [item] * len(CHAINS), CHAINS, [3] * len(CHAINS), 2)
+    decoder.load_prompts()
+    real, sent = torch.from_numpy, []
+    monkeypatch.setattr(torch, "from_numpy", lambda numbers: (sent.append(numbers), real(numbers))[1])
+    decoder.step(np.full(len(CHAINS), 9), 0)
+    assert len(decoder.stages) > 4 and len(sent) == 2

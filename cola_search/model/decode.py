@@ -25,10 +25,11 @@ Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> w
 
 @dataclass
 class Stage:
-    """One batch of a step: a layer, the chains `[B]` that run it now, and their slots."""
+    """One batch of a step: a layer, the chains `[B]` that run it now, here and on the device, and their slots."""
 
     layer: int
     chains: np.ndarray
+    index: Tensor
     slots: slice
 
 
@@ -82,9 +83,14 @@ class Decoder:
         for batch in plan_step(self.chains, active):
             c, p = batch[0]
             rows = np.array([where[c] for c, _ in batch])
-            self.stages.append(Stage(self.chains[c][p], rows, slice(len(pairs), len(pairs) + len(batch))))
+            # on the device once, and not with every step: each copy has a GPU's queue run dry
+            index, slots = self._on_device(rows), slice(len(pairs), len(pairs) + len(batch))
+            self.stages.append(Stage(self.chains[c][p], rows, index, slots))
             pairs += batch
         self.slot_of = {pair: slot for slot, pair in enumerate(pairs)}
+
+    def _on_device(self, numbers: np.ndarray) -> Tensor:
+        return torch.from_numpy(numbers).to(self.anatomy.device, non_blocking=True)
 
     def set_active(self, active: list[int], t: int) -> None:
         """Leaves the other chains after t steps; the slots that stay are moved together.
@@ -97,7 +103,7 @@ class Decoder:
         for start in range(0, len(moves), size):
             source = moves[start : start + size]
             if source[-1] >= start + len(source):
-                index = torch.from_numpy(source).to(self.keys.device)
+                index = self._on_device(source)
                 for kept in (self.keys, self.values):
                     kept[start : start + len(source), :, :columns] = kept[:, :, :columns].index_select(0, index)
 
@@ -133,10 +139,10 @@ class Decoder:
         """Final rows `[active, d]` after feeding `tokens` `[active]` as the t-th generated tokens."""
         device = self.anatomy.device
         lengths = self.prompt[self.active] + t + 1
-        column = torch.from_numpy(lengths - 1).to(device)
+        column = self._on_device(lengths - 1)
         ones = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
         calls = self.anatomy.watch_calls(
-            torch.from_numpy(tokens)[:, None].to(device), column[:, None], self.anatomy.as_handed(ones)
+            self._on_device(tokens)[:, None], column[:, None], self.anatomy.as_handed(ones)
         )
         hidden, masks = calls.hidden.clone(), self._masks(column, lengths[0])
         for stage in self.stages:
@@ -153,7 +159,7 @@ class Decoder:
         if len(own) == len(lengths):
             cache = SlotCache(self, stage.slots, column, own[0])
             return self.anatomy.run_layer(stage.layer, hidden, call, self._by_length(mask, own), cache)
-        index = torch.from_numpy(stage.chains).to(hidden.device)
+        index = stage.index
 
         def pick(value: object) -> object:
             return value.index_select(0, index) if isinstance(value, Tensor) and len(value) == len(lengths) else value
