@@ -38,10 +38,11 @@ log = logging.getLogger(__name__)
 OK, JOB_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 _MULTIRUN = ("-m", "--multirun")
-_CONFIG_DIR = ("--config-dir", "-cd")
-_SHOWING = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--help", "-h", "--version", "--shell-completion", "-sc")
+CONFIG_DIR = ("--config-dir", "-cd")
+_CONFIG = ("--cfg", "-c")
+_SHOWING = (*_CONFIG, "--info", "-i", "--hydra-help", "--help", "-h", "--version", "--shell-completion", "-sc")
 """What makes Hydra tell something instead of running; its other flags, such as --config-dir, only change how it runs."""
-_WITH_VALUE = ("--cfg", "-c", "--package", "-p", *_CONFIG_DIR, "--info", "-i")
+_WITH_VALUE = (*_CONFIG, "--package", "-p", *CONFIG_DIR, "--info", "-i")
 
 
 @dataclass
@@ -54,21 +55,33 @@ class Command:
     @property
     def sweep(self) -> bool:
         """Whether it asks for several jobs."""
-        return any(flag in _MULTIRUN for flag in self.flags)
+        return self.has(_MULTIRUN)
 
     @property
     def runs(self) -> bool:
-        """Whether it runs anything, rather than showing the configuration."""
-        return not any(flag.partition("=")[0] in _SHOWING for flag in self.flags)
+        """Whether it runs anything, rather than showing something."""
+        return not self.has(_SHOWING)
+
+    @property
+    def shows_settings(self) -> bool:
+        """Whether it shows the settings that it would run with."""
+        return self.has(_CONFIG)
 
     @property
     def config_dir(self) -> str | None:
-        """The folder of more configuration files that was typed."""
+        """The folder of more configuration files that was typed. Raises UserError if it is none."""
         for flag, following in zip_longest(self.flags, self.flags[1:]):
             name, _, value = flag.partition("=")
-            if name in _CONFIG_DIR:
-                return value or following
+            folder = value or following or ""
+            if name in CONFIG_DIR and not (folder and Path(folder).is_dir()):
+                raise UserError(f"{name}={folder} is not a folder: name one with configuration files in it.")
+            if name in CONFIG_DIR:
+                return folder
         return None
+
+    def has(self, names: Sequence[str]) -> bool:
+        """Whether one of the flags was typed."""
+        return any(flag.partition("=")[0] in names for flag in self.flags)
 
     @property
     def run_dir(self) -> str | None:
@@ -105,10 +118,11 @@ def read_command(arguments: Sequence[str]) -> Command:
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
+    if command.runs or command.shows_settings:
+        # Composed here as well as by Hydra, so that a mistake in any job is told before the first one starts.
+        compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
     if not command.runs:
         return _start_hydra(command, [])
-    # Composed here as well as by Hydra, so that a mistake in any job is told before the first one starts.
-    compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
     folder = Path(command.run_dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     _make_folder(folder)
     if command.run_dir is None:

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
-from cola_search.hydra_source import OPEN_GROUPS, job_folder, register
+from cola_search.hydra_source import OPEN_GROUPS, SCHEME, job_folder, register
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective_settings import ObjectiveSettings
@@ -193,13 +193,11 @@ def compose_settings(overrides: Sequence[str] = ()) -> Settings:
 def compose_jobs(overrides: Sequence[str], *, sweep: bool, config_dir: str | None = None) -> list[Settings]:
     """The settings of every job that the overrides ask for: one, or with `sweep` as many as their lists multiply to.
 
-    config_dir: a folder of more configuration files, as Hydra's --config-dir names it.
+    config_dir: a folder that exists, with more configuration files, as Hydra's --config-dir names it.
     """
     parsed = parse_overrides(overrides)
     _check_keys(parsed, sweep=sweep)
-    if config_dir is not None and not Path(config_dir).is_dir():
-        raise UserError(f"--config-dir={config_dir} is not a folder: name one with configuration files in it.")
-    more = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
+    more = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}','{SCHEME}://']"] if config_dir else []
     with _hydra_with_our_conf(), _one_sentence():
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
         return [to_settings(hydra.compose(PRIMARY, overrides=[*job, *more])) for job in jobs]
@@ -256,6 +254,8 @@ def _check_keys(overrides: Sequence[Override], *, sweep: bool) -> None:
     free = tuple(path.removesuffix("*") for path in known if path.endswith(".*"))
     for override in overrides:
         key = override.key_or_group
+        if key == "hydra.searchpath":
+            raise UserError(f"{key} cannot be set: name a folder of configuration files with --config-dir.")
         if key.startswith("hydra"):
             continue
         if key not in known and not key.startswith(free or ("\0",)):

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from cola_search.model.config import model_config
@@ -24,7 +22,7 @@ _NOT_IN_FOLDER = ("run_dir=", "hydra.", "cluster", "tracking")
 
 
 class AnyNameSource(ConfigSource):
-    """Answers `model/ANY` and `task/ANY`. It stands last in the search path, so names under conf/ win."""
+    """Answers `model/ANY` and `task/ANY`. conf/config.yaml puts it last in the search path, so that files win."""
 
     @staticmethod
     def scheme() -> str:
@@ -49,13 +47,6 @@ class AnyNameSource(ConfigSource):
         return []
 
 
-class AnyNameSearchPath(SearchPathPlugin):
-    """Puts AnyNameSource behind the folder of configuration groups."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append(provider="cola_search", path=f"{SCHEME}://")
-
-
 def open_config(group: str, name: str) -> dict[str, Any]:
     """The settings of a model or task that is not under conf/. Raises UserError where the name cannot be one."""
     if group == "model":
@@ -73,12 +64,10 @@ def job_folder(overrides: list[str]) -> str:
 
 
 def register(defaults: Mapping[str, Any]) -> None:
-    """Makes Hydra know the sources and the resolver above, and `defaults` as the config named `schema`.
+    """Makes Hydra know the source and the resolver above, and `defaults` as the config named `schema`.
 
     Calling it again changes nothing.
     """
-    plugins = Plugins.instance()
-    for plugin in (AnyNameSource, AnyNameSearchPath):
-        plugins.register(plugin)
+    Plugins.instance().register(AnyNameSource)
     OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
     ConfigStore.instance().store(name="schema", node=dict(defaults), provider="cola_search")

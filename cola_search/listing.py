@@ -17,6 +17,7 @@ cola-search finds, for every question, a sequence of a language model's layers t
   cola-search model=smollm2 task=arc_easy samples=32 search.simulations=200 prior=voids seed=0 run_dir=FOLDER
   cola-search model=Qwen/Qwen2.5-3B-Instruct task=gsm8k   any model of the hub, any task of lm-eval
   cola-search model=./my_model                            a local folder
+  cola-search --config-dir FOLDER model=NAME              a model of your own in FOLDER/model/NAME.yaml; so for every group
   cola-search experiment=smoke                            a recipe of conf/experiment
   cola-search -m seed=0,1,2 prior=uniform,voids           a sweep: six jobs, one after the other
 
@@ -63,7 +64,8 @@ def help_text() -> str:
             lines.append(f"\n{group}: {', '.join(options)}{note}")
             continue
         lines.append(f"\n{group}:")
-        lines += [f"  {name:<16}{purpose}" for name, purpose in options.items()]
+        width = max(map(len, options), default=0)
+        lines += [f"  {name:<{width}}  {purpose}" for name, purpose in options.items()]
     return _HELP + "\n".join(lines) + "\n" + _MORE
 
 

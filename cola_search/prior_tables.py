@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,10 +157,16 @@ def records_digest(settings: PriorSettings) -> str:
 
 
 def _records(settings: PriorSettings) -> Iterator[Record]:
-    """The records that a prior is learnt from. Raises UserError if they are not there."""
+    """The records that a prior is learnt from. Raises UserError if they are not there, or if there is none."""
     with _records_file(settings) as path:
         path.open("rb").close()
-    return read_records(path)
+    records = read_records(path)
+    first = next(records, None)
+    if first is None:
+        raise UserError(
+            f"prior.records={path} holds no record: give the records.jsonl of a run that searched some items."
+        )
+    return chain([first], records)
 
 
 @contextmanager

@@ -278,7 +278,9 @@ def record_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if torn is not None:
-                raise UserError(f"{path}: {torn} is damaged and is not the last one: remove it by hand to go on")
+                raise UserError(
+                    f"{path}: {torn} is damaged and is not the last one: remove it by hand, or name a records.jsonl"
+                )
             end += len(line)
             data = _decode(line)
             if data is None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cola_search.cli import read_command
-from cola_search.config import Settings, compose_settings
+from cola_search.cli import CONFIG_DIR, read_command
+from cola_search.config import Settings, compose_jobs
 from cola_search.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ cola-voids traces which layers a model does not use, token by token (LAC, arxiv.
   cola-voids model=smollm2 task=boolq alpha=0.8 samples=8 run_dir=FOLDER
   cola-voids phases=pp                                prompts only: one pass, nothing is generated
 
-model=, task=, samples=, model.KEY=, task.KEY=   as for cola-search
+model=, task=, samples=, model.KEY=, task.KEY=, --config-dir FOLDER   as for cola-search
 alpha=A            share of the range of the earlier layers' norm changes below which a layer is a void (0.8)
 phases=P           pp (prompt), rg (generated answer), or both
 change=C           signed (Void) or absolute (LAC)
@@ -78,8 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def read(arguments: Sequence[str]) -> tuple[Options, Settings, bool]:
     """The options, the settings of model and task, and whether a run_dir was named. Raises UserError, naming the key."""
     command = read_command(arguments)
-    if command.flags:
-        raise UserError(f"{command.flags[0]} is not known; see `cola-voids --help`.")
+    for flag in command.flags:
+        if flag.startswith("-") and flag.partition("=")[0] not in CONFIG_DIR:
+            raise UserError(f"{flag} is not known; see `cola-voids --help`.")
     options, passed_on = Options(), []
     for override in command.overrides:
         key, _, value = override.partition("=")
@@ -92,7 +93,8 @@ def read(arguments: Sequence[str]) -> tuple[Options, Settings, bool]:
     options.phase_names  # noqa: B018  checked before anything is loaded
     if options.heatmaps < 0:
         raise UserError(f"heatmaps={options.heatmaps} must not be negative; 0 leaves them out.")
-    return options, compose_settings(passed_on), any(text.startswith("run_dir=") for text in passed_on)
+    (settings,) = compose_jobs(passed_on, sweep=False, config_dir=command.config_dir)
+    return options, settings, any(text.startswith("run_dir=") for text in passed_on)
 
 
 def _value(key: str, text: str) -> Any:

@@ -210,6 +210,8 @@ def test_with_a_flag_of_hydra_mistakes_are_told_before_the_first_job(
     assert main(["--config-dir", "more", "-m", "search.simulations=10,0"]) == 2
     assert main(["--config-dir", "nowhere", "seed=1"]) == 2
     assert "--config-dir=nowhere is not a folder" in capfd.readouterr().err
+    assert main(["seed=1", "--config-dir"]) == 2
+    assert "--config-dir= is not a folder" in capfd.readouterr().err
     assert runs == [] and not Path("runs").exists()
 
 
@@ -235,6 +237,22 @@ def test_showing_the_configuration_runs_nothing(runs: _Runs, capfd: pytest.Captu
     assert main(["--cfg", "job", "-p", "search", "search.simulations=7"]) == 0
     assert "simulations: 7" in capfd.readouterr().out
     assert runs == [] and not Path("runs").exists()
+
+
+@pytest.mark.parametrize("mistake", ["model=smolm2", "sample=4", "samples=0", "search=nope"])
+def test_a_mistake_in_what_is_shown_is_one_sentence_too(capfd: pytest.CaptureFixture[str], mistake: str) -> None:
+    assert main(["--cfg", "job", mistake]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith(f"cola-search: {mistake.partition('=')[0]}") and err.count("\n") == 1
+
+
+def test_a_model_of_the_users_own_folder_is_shown_and_run(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("more/model").mkdir(parents=True)
+    Path("more/model/mine.yaml").write_text("name: mine\nhub_id: owner/name\n")
+    assert main(["--config-dir", "more", "--cfg", "job", "-p", "model", "model=mine"]) == 0
+    assert "hub_id: owner/name" in capfd.readouterr().out
+    assert main(["--config-dir", "more", "-m", "model=mine,other/name", "run_dir=out"]) == 0
+    assert [settings.model.hub_id for settings in runs] == ["owner/name", "other/name"]
 
 
 def test_a_stray_word_is_told(capfd: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,8 @@ def test_every_option_composes(group: str, option: str) -> None:
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{group}={option}" for group, option in OPTIONS])
 def test_every_option_says_its_purpose_first(group: str, option: str) -> None:
     lines = (conf_path() / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
-    assert next(line for line in lines if not line.startswith("# @")).startswith("# ")
+    first = next(line for line in lines if not line.startswith("# @"))
+    assert first.startswith("# ") and (first.endswith(".") or "cola-search " in first)  # --help shows this line alone
 
 
 def test_the_primary_config_stays_a_table_of_contents() -> None:
@@ -141,6 +142,7 @@ def test_a_prior_that_a_menu_would_not_use_is_refused() -> None:
         ("seed=1,2", r"seed=1,2 names several values: add -m"),
         ("search.c=a=b", r"search\.c=a=b cannot be read as KEY=VALUE: quote the value"),
         ("run_dir=${nothing}", r"run_dir: .*nothing"),
+        ("hydra.searchpath=[file://x]", r"hydra\.searchpath cannot be set: name a folder .* with --config-dir"),
     ],
 )
 def test_bad_input_is_one_sentence_that_names_the_key(override: str, message: str) -> None:
@@ -219,3 +221,40 @@ def test_several_gpus_a_replica_need_a_device_map() -> None:
         compose_settings(["cluster.gpus_per_replica=2", "run_dir=r"])
     settings = compose_settings(["cluster.gpus_per_replica=2", "model.device_map={lm_head:1,model:0}", "run_dir=r"])
     assert settings.model.device_map == {"lm_head": 1, "model": 0}
+
+
+def own_configuration(folder: Path) -> str:
+    """A folder with a model, a task and an experiment of the user's own."""
+    files = {
+        "model/mine": "name: mine\nhub_id: owner/name\n",
+        "model/heir": "defaults: [smollm2]\nname: heir\n",
+        "task/taught": "name: arc_easy\nsplit: train\n",
+        "experiment/both": "# @package _global_\ndefaults:\n  - override /model: mine\n  - override /task: taught\n",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.yaml").write_text(text)
+    return str(folder)
+
+
+@pytest.mark.parametrize("overrides", [["model=mine", "task=taught"], ["experiment=both"]])
+def test_a_folder_of_the_users_own_holds_models_and_tasks(tmp_path: Path, overrides: list[str]) -> None:
+    (settings,) = compose_jobs(overrides, sweep=False, config_dir=own_configuration(tmp_path))
+    assert (settings.model.hub_id, settings.task.name, settings.task.split) == ("owner/name", "arc_easy", "train")
+
+
+def test_beside_such_a_folder_our_files_and_any_name_are_known_still(tmp_path: Path) -> None:
+    folder = own_configuration(tmp_path)
+    jobs = compose_jobs(["model=heir,smollm2,other/name", "task=taught,triviaqa"], sweep=True, config_dir=folder)
+    assert [job.model.hub_id for job in jobs[:4:2]] == ["HuggingFaceTB/SmolLM2-135M-Instruct"] * 2
+    assert [(job.model.name, job.task.name) for job in jobs[4:]] == [
+        ("other/name", "arc_easy"),
+        ("other/name", "triviaqa"),
+    ]
+
+
+def test_a_wrong_key_in_a_file_of_the_users_own_is_named(tmp_path: Path) -> None:
+    folder = own_configuration(tmp_path)
+    (tmp_path / "model/mine.yaml").write_text("name: mine\nhubid: owner/name\n")
+    with pytest.raises(UserError, match="hubid"):
+        compose_jobs(["model=mine"], sweep=False, config_dir=folder)

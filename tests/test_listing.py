@@ -20,6 +20,7 @@ def test_help_explains_every_group_with_examples() -> None:
     for option in ("voids", "inprocess", "evidence", "smollm2"):
         assert option in text
     assert "cola-search -m seed=0,1,2" in text
+    assert "  hill_climbing_learning  the cheap" in text
 
 
 def test_info_lists_models_and_tasks_with_a_line_on_each() -> None:

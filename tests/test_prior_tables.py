@@ -120,6 +120,14 @@ def test_records_that_are_not_there_are_refused_where_the_items_are_compared(tmp
             check_apart(PriorSettings(kind="learnt", records=str(path)), [("0", "q")])
 
 
+@pytest.mark.parametrize("text", ["", '{"usage": 1}\n'])
+def test_a_file_without_records_teaches_nothing_and_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "voids.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"prior\.records=.*voids\.json holds no record"):
+        check_apart(PriorSettings(kind="learnt", records=str(path)), [("0", "q")])
+
+
 def test_a_prior_is_learnt_from_the_records_without_those_that_failed(tiny_model, settings, tmp_path):
     path = tmp_path / "records.jsonl"
     shorter = FoundChain(chain="0-4", length=5, correct=True, margin=0.5, verified=True)

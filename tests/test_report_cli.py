@@ -59,6 +59,7 @@ def test_a_mistake_is_told_in_one_line_with_exit_code_2(sweep, capsys, monkeypat
     monkeypatch.chdir(sweep.parent)
     Path("empty").mkdir()
     assert main(arguments) == 2
+    assert not list(Path("sweep").rglob("report.html"))
     error = capsys.readouterr().err
     assert error.startswith("cola-report: ") and error.count("\n") == 1 and reason in error
 

@@ -43,6 +43,7 @@ def test_layers_saved_are_counted_where_the_base_is_right_and_apart_where_it_is_
     summary = summarize(four())
     assert summary.layers_saved_histogram == {0: 1, 4: 1}
     assert summary.layers_saved.mean == 2.0
+    assert summary.layers_saved.low == 0  # no shortest right chain is longer there: t alone says -23
     assert summary.layers_saved_when_fixed.mean == -1.0
 
 

@@ -33,6 +33,13 @@ def test_a_result_reads_with_counts_and_intervals_on_80_columns() -> None:
     assert text.rstrip().endswith("runs/a")
 
 
+def test_words_of_controls_are_explained_where_there_are_some() -> None:
+    without = printed(print_summary, summarize([record("a", best=7)]), "runs/a")
+    assert "oracle: " in without and "decoy: " not in without and "those of controls" not in without
+    beside = printed(print_summary, summarize(records()), "runs/a")
+    assert "decoy: the same search" in beside and "those of controls are not counted" in beside
+
+
 def test_found_chains_are_shown_with_their_question_and_answer() -> None:
     text = printed(print_summary, summarize(records()), "runs/a")
     assert "0-6   7 of 12 layers, shortened\n  What is a?\n  east" in "\n".join(

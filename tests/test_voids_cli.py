@@ -72,6 +72,13 @@ def test_model_task_and_samples_are_those_of_cola_search():
     assert options.phase_names == ("pp",) and not named
 
 
+def test_a_folder_of_configuration_files_is_that_of_cola_search_too(tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text("name: mine\nhub_id: owner/name\n")
+    _, settings, _ = read(["--config-dir", str(tmp_path), "model=mine"])
+    assert settings.model.hub_id == "owner/name"
+
+
 def test_help_names_every_option(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out

@@ -105,8 +105,8 @@ def model_config(text: str) -> ModelConfig:
     if _HUB_ID.fullmatch(text):
         return ModelConfig(name=text, hub_id=text)
     raise UserError(
-        f"model={text} is not a name in conf/model ({', '.join(model_names())}), not a folder or file that exists, "
-        "not a hub id of the form owner/name, and not a pypi:// URI."
+        f"model={text} is not a name in conf/model ({', '.join(model_names())}) or in the folder model of a --config-dir, "
+        "not a folder or file that exists, not a hub id of the form owner/name, and not a pypi:// URI."
     )
 
 

@@ -73,11 +73,12 @@ def expand(folders: Iterable[Path]) -> list[Path]:
 
 
 def _report(runs: Sequence[Path], out: Path | None) -> None:
-    from cola_search.report.compare import write_comparison
+    from cola_search.report.compare import run_names, write_comparison
     from cola_search.report.page import write_report
 
     if out is not None and len(runs) == 1:
         raise UserError("--out names the comparison of several runs: give several, or leave it out.")
+    run_names(runs)  # a run given twice is told before any is read
     for run in runs:
         with _naming(run / "report.html"):
             print(write_report(run))

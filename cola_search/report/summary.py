@@ -152,7 +152,7 @@ class SummaryBuilder:
             found_accuracy_oracle=wilson(tally.found, tally.scored),
             fixed=fixed,
             shortened=wilson(tally.shortened, tally.base_right),
-            layers_saved=mean_of(tally.layers_saved, most=layers - 1),
+            layers_saved=mean_of(tally.layers_saved, least=0, most=layers - 1),
             layers_saved_histogram=dict(sorted(tally.layers_saved.items())),
             layers_saved_when_fixed=mean_of(tally.fixed_saved, most=layers - 1),
             evaluations_to_first_fix=mean_of(tally.fix_evaluations, least=1),

@@ -77,7 +77,7 @@ def _what_differs(names: Sequence[str]) -> list[str]:
 
 def _parts(summary: Summary, folder: str) -> list[RenderableType]:
     title = f"\n{summary.task} with {summary.model} ({summary.num_layers} layers): {summary.samples} samples"
-    parts: list[RenderableType] = [Text(title, style="bold"), _rates(summary), Text(_LEGEND, style="dim")]
+    parts: list[RenderableType] = [Text(title, style="bold"), _rates(summary), Text(_legend(summary), style="dim")]
     parts.append(Text(_spread(summary)))
     parts += [Text(f"! {warning}", style="yellow") for warning in summary.warnings]
     if summary.examples:
@@ -126,9 +126,17 @@ _PROBES = {
 
 _CONTROLS = {"decoy": "decoy reached", "random": "fixed by random chains"}
 
-_LEGEND = """oracle: the chain is chosen with the answer key of the very question.
-decoy: the same search sent after a wrong answer; what it reaches is luck.
-confirmed alone: one chain, one sample, stock transformers."""
+
+def _legend(summary: Summary) -> str:
+    """What the words of the table above mean."""
+    lines = [
+        "oracle: the chain is chosen with the answer key of the very question.",
+        "decoy: the same search sent after a wrong answer; what it reaches is luck."
+        if "decoy" in summary.controls
+        else "",
+        "confirmed alone: one chain, one sample, stock transformers.",
+    ]
+    return "\n".join(line for line in lines if line)
 
 
 def _spread(summary: Summary) -> str:
@@ -141,6 +149,7 @@ def _spread(summary: Summary) -> str:
         f"layer executions to the first fix: {_mean(summary.layer_executions_to_first_fix)}",
         f"{summary.evaluations:,} evaluations, {summary.layer_executions:,.0f} layer executions"
         + (f", {rate:,.1f} evaluations per second" if rate else ""),
+        "those of controls are not counted, but the time that they took is" if summary.controls else "",
     ]
     return "\n" + "\n".join(line for line in lines if line) + "\n"
 
