@@ -5,6 +5,8 @@ from torch import Tensor
 
 from cola_search.model.anatomy import Anatomy
 
+KEPT_LENGTHS = 4  # of 4,096 positions a window's rule takes 16 MB, and to learn it again some milliseconds
+
 
 class LayerRules:
     """The rules of one model's layers, learnt from the masks that it hands to them."""
@@ -30,6 +32,8 @@ class LayerRules:
                     continue
                 plain = mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
                 rules.append(shared.setdefault(id(mask), plain))
+            if len(self._known) == KEPT_LENGTHS:
+                del self._known[next(iter(self._known))]
             self._known[size] = rules
         return self._known[size]
 
