@@ -10,7 +10,7 @@ import pytest
 from report_fixture import synthetic_records, write_run
 
 from cola_search.report import cli
-from cola_search.report.cli import EXPORTS, main
+from cola_search.report.cli import EXPORTS, expand, main
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_several_runs_get_a_comparison_in_the_folder_that_holds_them(sweep):
 def test_a_folder_of_runs_stands_for_its_runs(sweep):
     assert main([str(sweep), "--out", str(sweep.parent / "all.html")]) == 0
     assert (sweep.parent / "all.html").is_file()
+
+
+def test_a_job_of_a_sweep_that_left_no_record_is_compared_with_nothing(sweep):
+    runs = expand([sweep])
+    failed = sweep / "0"
+    failed.mkdir()
+    (failed / "records.jsonl").touch()
+    assert expand([sweep]) == runs
+    assert expand([failed]) == [failed]
 
 
 @pytest.mark.parametrize("kind", sorted(EXPORTS))

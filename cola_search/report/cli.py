@@ -59,15 +59,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def expand(folders: Iterable[Path]) -> list[Path]:
-    """The run folders among and below the given ones. Raises UserError for a folder without any."""
+    """The run folders among the given ones, and below them those with records: a job that failed at once left none.
+
+    Raises UserError for a folder without any.
+    """
     runs: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder: give the run_dir of a cola-search run.")
         single = (folder / "records.jsonl").is_file()
-        below = [folder] if single else sorted(path.parent for path in folder.rglob("records.jsonl"))
+        found = [path for path in folder.rglob("records.jsonl") if path.stat().st_size]
+        below = [folder] if single else sorted(path.parent for path in found)
         if not below:
-            raise UserError(f"{folder} holds no records.jsonl: give the run_dir of a cola-search run.")
+            raise UserError(f"{folder} holds no records.jsonl with a record: give the run_dir of a cola-search run.")
         runs += below
     return runs
 
