@@ -72,11 +72,12 @@ class Command:
         """The folder of more configuration files that was typed. Raises UserError if it is none."""
         for flag, following in zip_longest(self.flags, self.flags[1:]):
             name, _, value = flag.partition("=")
+            if name not in CONFIG_DIR:
+                continue
             folder = value or following or ""
-            if name in CONFIG_DIR and not (folder and Path(folder).is_dir()):
+            if not (folder and Path(folder).is_dir()):
                 raise UserError(f"{name}={folder} is not a folder: name one with configuration files in it.")
-            if name in CONFIG_DIR:
-                return folder
+            return folder
         return None
 
     def has(self, names: Sequence[str]) -> bool:

@@ -196,19 +196,19 @@ class Record:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The record that a decoded line holds. Raises UserError if a newer cola_search wrote it."""
         if (schema := data["schema"]) > SCHEMA:
-            writer = data.get("version", "?")
             raise UserError(
-                f"the record was written by cola_search {writer} (schema {schema}) and this one reads schema {SCHEMA} "
-                "at most: upgrade cola_search"
+                f"the record was written by cola_search {data.get('version', '?')} (schema {schema}) and this one reads "
+                f"schema {SCHEMA} at most: upgrade cola_search"
             )
         values = {name: _PARSERS[name](value) if name in _PARSERS else value for name, value in data.items()}
-        return cls(**{"verified": _verified_of_schema_2(values), **values})
+        if "verified" not in values:
+            values["verified"] = _verified_of_schema_2(values)
+        return cls(**values)
 
 
 def _verified_of_schema_2(values: Mapping[str, Any]) -> dict[str, bool]:
-    best, base, chains = values.get("best"), values.get("base"), values.get("chains")
-    verdicts = {found.chain: found.verified for found in (*values.get("front", ()), *([best] if best else []))}
-    if base and chains:
+    verdicts = {found.chain: found.verified for found in (*values.get("front", ()), values.get("best")) if found}
+    if (base := values.get("base")) and (chains := values.get("chains")):
         verdicts[chains[0].chain] = base.verified
     return {chain: verdict for chain, verdict in verdicts.items() if verdict is not None}
 

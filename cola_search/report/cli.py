@@ -67,9 +67,10 @@ def expand(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder: give the run_dir of a cola-search run.")
-        single = (folder / "records.jsonl").is_file()
-        found = [path for path in folder.rglob("records.jsonl") if path.stat().st_size]
-        below = [folder] if single else sorted(path.parent for path in found)
+        if (folder / "records.jsonl").is_file():
+            runs.append(folder)
+            continue
+        below = sorted(path.parent for path in folder.rglob("records.jsonl") if path.stat().st_size)
         if not below:
             raise UserError(f"{folder} holds no records.jsonl with a record: give the run_dir of a cola-search run.")
         runs += below
