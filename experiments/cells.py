@@ -34,6 +34,7 @@ Cell = dict[str, Any]
 Work = Callable[[Cell], dict[str, Any]]
 RESULTS = Path(__file__).parent / "results"
 ASKED = ("asked_device", "asked_dtype")
+COMPACT = (",", ":")  # a quarter less: files of results stay below 1 MB
 
 
 def arguments(doc: str | None, out: str) -> argparse.ArgumentParser:
@@ -68,7 +69,7 @@ def run_cells(cells: Sequence[Cell], work: Work, args: argparse.Namespace) -> li
         if row is not None:
             known[_name(cell | asked)] = row | asked
             with args.out.open("a") as file:
-                file.write(json.dumps(row | asked) + "\n")
+                file.write(json.dumps(row | asked, separators=COMPACT) + "\n")
         print(f"[{number}/{len(todo)}] {_name(cell)} {'done' if row else 'FAILED'}", flush=True)
     return [known[name] for cell in cells if (name := _name(cell | asked)) in known]
 
