@@ -4,6 +4,7 @@ The prompt's keys and values come from the prefixes that the chains share. Every
 keys and values (a repeated layer is composition, not a shared cache), and slots that are run together lie next to each other.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -77,16 +78,16 @@ class Decoder:
 
     def plan(self, active: list[int]) -> None:
         """From now on only these chains are run, longest prompt first; `slot_of` is in the order of the slots."""
-        self.active, self.stages = active, []
-        where = {c: i for i, c in enumerate(active)}
-        pairs: list[tuple[int, int]] = []
-        for batch in plan_step(self.chains, active):
-            c, p = batch[0]
-            rows = np.array([where[c] for c, _ in batch])
-            # on the device once, and not with every step: each copy has a GPU's queue run dry
-            index, slots = self._on_device(rows), slice(len(pairs), len(pairs) + len(batch))
-            self.stages.append(Stage(self.chains[c][p], rows, index, slots))
-            pairs += batch
+        self.active = active
+        where, batches = {c: i for i, c in enumerate(active)}, plan_step(self.chains, active)
+        pairs = [pair for batch in batches for pair in batch]
+        rows = np.array([where[c] for c, _ in pairs])
+        index = self._on_device(rows)  # once for all, and not with every step: each copy has a GPU's queue run dry
+        starts = np.cumsum([0, *map(len, batches)]).tolist()
+        self.stages = [
+            Stage(self.chains[c][p], rows[start:end], index[start:end], slice(start, end))
+            for ((c, p), *_), (start, end) in zip(batches, itertools.pairwise(starts), strict=True)
+        ]
         self.slot_of = {pair: slot for slot, pair in enumerate(pairs)}
 
     def _on_device(self, numbers: np.ndarray) -> Tensor:
