@@ -69,7 +69,7 @@ def test_the_fix_rate_stands_beside_the_decoy_rate_and_says_oracle(page):
 
 
 def test_warnings_of_the_summary_are_on_the_page(page):
-    assert any("Fixes do not stand above" in text for text in page.texts(".notice li"))
+    assert any("Fixes are not shown to stand above" in text for text in page.texts(".notice li"))
 
 
 def test_the_table_shows_all_ten_samples_in_the_order_of_the_file(page, records):
