@@ -6,6 +6,7 @@ from dataclasses import asdict
 from record_fixture import decoy, record
 from rich.console import Console
 
+from cola_search.records import BaseVerdict, Probe
 from cola_search.report.summary import TaskFacts, summarize
 from cola_search.report.terminal import print_summary, print_sweep
 
@@ -18,6 +19,10 @@ def printed(show: object, *arguments: object, width: int = 80) -> str:
 
 def records() -> list:
     return [record("a", best=7), record("b", right=False, best=13, controls=decoy(True, 9)), record("c", best=12)]
+
+
+def written(answer: str) -> BaseVerdict:
+    return BaseVerdict(correct=False, prediction=answer, margin=None, verified=False)
 
 
 def line(text: str, start: str) -> str:
@@ -51,6 +56,18 @@ def test_found_chains_are_shown_with_their_question_and_answer() -> None:
 def test_text_of_a_question_is_never_taken_for_markup() -> None:
     odd = record("a", best=7, question="Is [bold]x[/bold] or [/red] a tag?")
     assert "Is [bold]x[/bold] or [/red] a tag?" in printed(print_summary, summarize([odd]), "runs/a")
+
+
+def test_a_written_answer_of_many_lines_is_cut_to_one() -> None:
+    long = record("a", right=False, best=7, choices=None, gold="72\n" * 90, base=written("so\n" * 90))
+    text = printed(print_summary, summarize([long]), "runs/a", width=140)
+    (answers,) = [row for row in text.splitlines() if " -> " in row]
+    assert answers.strip().startswith("so so so") and answers.count("so") < 40 and "72 72 72" in answers
+
+
+def test_the_time_of_controls_that_are_no_search_is_told_too() -> None:
+    drawn = record("a", probes={"pass_at_k": Probe(tries=8, right=4, reached=0.9)})
+    assert "the time that they took is" in printed(print_summary, summarize([drawn]), "runs/a")
 
 
 def test_warnings_are_printed() -> None:

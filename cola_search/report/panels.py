@@ -105,7 +105,7 @@ def _usage(group: str, layers: list[Counter[str]]) -> str:
     """One stacked bar a layer: the share of the group's best chains that skip it, run it once, repeat it."""
     chains = layers[0].total() if layers else 0
     cell = _WIDE / max(1, len(layers))
-    parts = [words(_LEFT, 14, f"layer usage of {chains} best chains, {group} (ORACLE)", size=12)]
+    parts = [words(_LEFT, 14, f"layer usage of best chains, {group} (ORACLE): n={chains}", size=12)]
     parts += _legend(_USE, 30)
     parts += _axis(44, "100%")
     for layer, counts in enumerate(layers):
@@ -168,5 +168,5 @@ def _numbers(values: range, cell: float, y: float) -> list[str]:
     return [
         words(_LEFT + (place + 0.5) * cell, y + 14, str(value), "middle")
         for place, value in enumerate(values)
-        if value % every == 0 or value == values[-1]
+        if value == values[-1] or (value % every == 0 and (values[-1] - value) * cell >= 14)
     ]

@@ -13,6 +13,7 @@ from cola_search.report.stats import Mean, Rate
 from cola_search.report.summary import Example, Summary
 
 _LONGEST_QUESTION = 300
+_LONGEST_ANSWER = 80
 _WIDE = 140
 
 
@@ -149,9 +150,13 @@ def _spread(summary: Summary) -> str:
         f"layer executions to the first fix: {_mean(summary.layer_executions_to_first_fix)}",
         f"{summary.evaluations:,} evaluations, {summary.layer_executions:,.0f} layer executions"
         + (f", {rate:,.1f} evaluations per second" if rate else ""),
-        "those of controls are not counted, but the time that they took is" if summary.controls else "",
+        "those of controls are not counted, but the time that they took is" if _controlled(summary) else "",
     ]
     return "\n" + "\n".join(line for line in lines if line) + "\n"
+
+
+def _controlled(summary: Summary) -> bool:
+    return bool(summary.controls) or any(probe is not None for probe in vars(summary.probes).values())
 
 
 def _mean(mean: Mean) -> str:
@@ -164,16 +169,21 @@ def _mean(mean: Mean) -> str:
 
 
 def _example(example: Example, num_layers: int) -> Padding:
-    question = " ".join(example.question.split())
-    if len(question) > _LONGEST_QUESTION:
-        question = question[:_LONGEST_QUESTION] + "..."
+    question = _cut(example.question, _LONGEST_QUESTION)
+    before, gold = (_cut(answer, _LONGEST_ANSWER) for answer in (example.base_answer, example.gold))
     text = Text()
     text.append(f"{example.chain}", style="bold cyan")
     text.append(f"   {example.length} of {num_layers} layers, {'fixed' if example.fixed else 'shortened'}\n")
     text.append(f"{question}\n")
-    answers = f"{example.base_answer} -> {example.gold}" if example.fixed else example.gold
+    answers = f"{before} -> {gold}" if example.fixed else gold
     text.append(answers, style="green")
     return Padding(text, (1, 0, 0, 2))
+
+
+def _cut(text: str, most: int) -> str:
+    """The text on one line, with its end left out where it is longer than that."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[:most] + "..."
 
 
 def _table(*columns: str) -> Table:
