@@ -47,7 +47,11 @@ def test_axes_are_named_and_what_used_the_gold_answer_says_so() -> None:
     assert ">layer</text>" in pages["panels/layer_usage_fixed"] and "(ORACLE): n=1" in pages["panels/layer_usage_fixed"]
     depth = pages["panels/depth"]
     assert depth.count("length: layer runs; height: samples") == 3
-    assert "base right (ORACLE): 12" in depth and "base wrong, fixed (ORACLE): 12" in depth and "decoy reached: 12" in depth
+    assert (
+        "base right (ORACLE): 12" in depth
+        and "base wrong, fixed (ORACLE): 12" in depth
+        and "decoy reached: 12" in depth
+    )
     assert "1 layer run," in pages["panels/chains"]
 
 

@@ -88,14 +88,15 @@ class Panels:
 
 
 def _page(body: str) -> str:
-    style = "body{font:13px sans-serif;margin:8px;color:#333;background:#fff}h3{margin:12px 0 6px}svg{max-width:100%}svg text{fill:#59626d}"
+    style = "body{font:13px sans-serif;margin:8px;color:#333;background:#fff}h3{margin:12px 0 6px}"
+    style += "svg{max-width:100%}svg text{fill:#59626d}"
     return f'<!doctype html><meta charset="utf-8"><style>{style}</style>{body}'
 
 
 def _strips(group: str, strips: list[tuple[int, str, str, str]], num_layers: int) -> str:
     rows = [
-        f"<p><b>{escape(sample)}</b> {escape(question[:200])}<br><code>{escape(text)}</code>: {length} layer run{'s' * (length != 1)}, "
-        f"{num_layers - length:+d} saved<br>{strip_svg(Chain.parse(text), num_layers)}</p>"
+        f"<p><b>{escape(sample)}</b> {escape(question[:200])}<br><code>{escape(text)}</code>: "
+        f"{length} layer run{'s' * (length != 1)}, {num_layers - length:+d} saved<br>{strip_svg(Chain.parse(text), num_layers)}</p>"
         for length, sample, question, text in strips
     ]
     return f"<h3>{group} (ORACLE): the shortest chains</h3>" + ("".join(rows) or "<p>none yet</p>")
