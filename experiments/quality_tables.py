@@ -43,7 +43,8 @@ HEAD = """# Search quality
 whole model; every search has the same items, engine and budget. Layers saved: the model's layers less those of the shortest right
 chain found (0 if none), mean over the items that the base has right. Fixed: share of the items that it has wrong for which a right
 chain was found (oracle: the gold answer says which). Several seeds are averaged per item; intervals are 95% percentile bootstraps
-over items, none where all items agree, for then nothing tells how far others would differ. The decoy is the same search sent after a wrong answer that the base did not give, on the items that the base has wrong.
+over items, none where all items agree, for then nothing tells how far others would differ. The decoy is the same search sent
+after a wrong answer that the base did not give, on the items that the base has wrong.
 """
 
 

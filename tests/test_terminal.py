@@ -88,4 +88,9 @@ def test_a_sweep_is_a_table_of_what_differs_with_its_failures() -> None:
     text = printed(print_sweep, {"seed=0,task=x": done, "seed=1,task=x": None}, "runs/sweep")
     assert line(text, "seed=0").split()[:3] == ["seed=0", "67%", "(2/3)"]
     assert line(text, "seed=1").split() == ["seed=1", "failed"]
+    assert line(text, "job").split() == ["job", "base", "oracle", "fixed", "decoy", "shortened", "saved", "samples"]
+    fixed_and_decoy = line(text, "seed=0").split()[5:9]
+    assert fixed_and_decoy == ["100%", "(1/1)", "100%", "(1/1)"]
+    without = printed(print_sweep, {"seed=0": asdict(summarize([record("a", best=7)]))}, "runs/sweep")
+    assert line(without, "seed=0").split()[7] == "-"
     assert "task=x" not in text

@@ -24,14 +24,18 @@ def print_summary(summary: Summary, folder: str, console: Console | None = None)
 
 
 def print_sweep(jobs: Mapping[str, Mapping[str, Any] | None], folder: str, console: Console | None = None) -> None:
-    """Prints a line for each job of a sweep, from what its summary.json holds; None stands for a job that failed."""
-    table = _table("job", "base", "oracle", "fixed", "shortened", "saved", "samples")
+    """Prints a line for each job of a sweep, from what its summary.json holds; None stands for a job that failed.
+
+    What decoys reached stands beside the fixes: of the samples that the base has wrong, both.
+    """
+    table = _table("job", "base", "oracle", "fixed", "decoy", "shortened", "saved", "samples")
     for name, summary in zip(_what_differs(list(jobs)), jobs.values(), strict=True):
         if summary is None:
             table.add_row(name, Text("failed", style="red"))
             continue
-        rates = [summary[key] for key in ("base_accuracy", "found_accuracy_oracle", "fixed", "shortened")]
-        cells = [f"{_percent(rate['rate'])} ({rate['count']}/{rate['of']})" for rate in rates]
+        rates = [summary[key] for key in ("base_accuracy", "found_accuracy_oracle", "fixed")]
+        rates += [summary["controls"].get("decoy", {}).get("base_wrong_reached"), summary["shortened"]]
+        cells = [f"{_percent(rate['rate'])} ({rate['count']}/{rate['of']})" if rate else "-" for rate in rates]
         table.add_row(name, *cells, _number(summary["layers_saved"]["mean"]), str(summary["samples"]))
     wide_console(console).print(table, Text(f"\n{folder}"))
 
