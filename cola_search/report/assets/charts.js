@@ -157,6 +157,7 @@ cola.drawCloud = (cloud, width) => {
       label: "length: layer runs →",
       domain: [cloud.low - 0.5, cloud.high + 0.5],
       ticks: d3.ticks(cloud.low, cloud.high, width / 70).filter(Number.isInteger),
+      tickFormat: "d",
     },
     y: { label: cloud.margins ? "↑ margin (nats)" : null, ...words },
     r: { domain: [0, many], range: [0, Math.min(11, width / (cloud.high - cloud.low + 1) / 1.5)] },
