@@ -19,7 +19,7 @@ from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts, write
 from cola_search.run_folder import RECORDS, SUMMARY, claim
 from cola_search.settled import Founding
 from cola_search.tasks.load import task_of_run
-from cola_search.tasks.task import Task
+from cola_search.tasks.task import OTHERS, Task
 from cola_search.tracking import Tracker, make_tracker
 
 
@@ -48,7 +48,7 @@ def run(settings: Settings, command: str = "") -> Summary:
                     for line in filter(None, (*task.notes, tracker.place)):
                         progress.say(line)
                     rate = _search(settings, order, writer, builder, tracker, progress) or rate
-            summary = builder.summary(_facts(task), rate)
+            summary = builder.summary(_facts(task), rate, settings.search.max_length)
             write_summary(folder / SUMMARY, summary)
             write_report(folder)
             tracker.finish(summary, folder / RECORDS)
@@ -129,6 +129,7 @@ def _facts(task: Any) -> TaskFacts:
         metric=str(task.metric),
         chance=task.chance,
         majority=task.majority,
+        transfer_items=min(len(task), OTHERS),
         version=task.version,
         prompt_hash=task.prompt_hash,
     )

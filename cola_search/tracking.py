@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self
 
 from cola_search.config import Settings
 from cola_search.records import Record
+from cola_search.report.formats import answer_text
 from cola_search.report.summary import Summary
 from cola_search.report.tally import Tally, base_right, outcome
 
@@ -104,8 +105,8 @@ def row(record: Record) -> list[Any]:
         record.sample,
         outcome(record),
         record.question,
-        str(record.gold),
-        None if record.base is None else str(record.base.prediction),
+        answer_text(record, record.gold),
+        None if record.base is None else answer_text(record, record.base.prediction),
         right,
         None if best is None else best.chain,
         None if best is None else best.length,

@@ -43,7 +43,8 @@ HEAD = """# Search quality
 whole model; every search has the same items, engine and budget. Layers saved: the model's layers less those of the shortest right
 chain found (0 if none), mean over the items that the base has right. Fixed: share of the items that it has wrong for which a right
 chain was found (oracle: the gold answer says which). Several seeds are averaged per item; intervals are 95% percentile bootstraps
-over items. The decoy is the same search sent after a wrong answer that the base did not give, on the items that the base has wrong.
+over items, none where all items agree, for then nothing tells how far others would differ. The decoy is the same search sent
+after a wrong answer that the base did not give, on the items that the base has wrong.
 """
 
 
@@ -236,11 +237,13 @@ def bounds(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def interval(values: Sequence[float] | np.ndarray, form: str) -> str:
-    """Mean with its bootstrap interval over items, and their number."""
+    """Mean with its bootstrap interval over items, and their number; without where all agree and a bootstrap has no width."""
     values = np.asarray(values, float)
     if not len(values):
         return "-"
     low, middle, high = bounds(values)
+    if values.min() == values.max():
+        return f"{form.format(middle)} (all agree, n={len(values)})"
     return f"{form.format(middle)} ({form.format(low)}–{form.format(high)}, n={len(values)})"
 
 

@@ -80,6 +80,17 @@ def test_curves_leave_out_what_has_no_values():
     assert drawn.count("<polyline") == 1 and drawn.count("<polygon") == 1 and "voids" in drawn
 
 
+def test_the_axis_of_curves_ends_at_a_round_number():
+    band = (np.array([0.2, 0.5]), np.array([0.4, 0.7]), np.array([0.5, 0.878]))
+    assert [
+        f">{tick}</text>" in budget_curves({"fixed": ([60, 120], {"a": band})}) for tick in ("1", "0.5", "0.878")
+    ] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_both_stages_on_a_tiny_model_give_tables_and_curves(tiny_folder, tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(forms, "CALIBRATION", 2)
     monkeypatch.setattr(run, "GRID", (6, 24))

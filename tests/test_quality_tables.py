@@ -66,6 +66,11 @@ def test_layers_saved_are_those_of_the_model_less_those_of_the_chain() -> None:
     assert np.array_equal(quality_tables.saved([row([1, 1], [0, 12])], 2), [0, 0])
 
 
+def test_items_that_all_agree_have_no_interval() -> None:
+    assert quality_tables.interval([1.0] * 33, "{:.2f}") == "1.00 (all agree, n=33)"
+    assert quality_tables.interval([1.0, 0.0] * 9, "{:.2f}") == "0.50 (0.28–0.72, n=18)"
+
+
 def test_two_searches_fixes_are_compared_item_by_item() -> None:
     mine, other = row([0, 0, 0, 1], [4, 5, 0, 9]), row([0, 0, 0, 1], [0, 5, 3, 9])
     assert quality_tables.more_fixed([mine], [other], 2).endswith("n=3), 1 won, 1 lost")

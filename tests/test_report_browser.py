@@ -1,6 +1,7 @@
 """The page in a real headless Chromium: it opens, sorts, filters, opens samples and steps, without a console error."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from browser_page import FLAGS, Page
 from report_fixture import HOSTILE, make_record, synthetic_records, write_run
 
 from cola_search.chain import Chain
-from cola_search.records import Record, VoidPrior
+from cola_search.records import Probe, Record, VoidPrior
 from cola_search.report import page as page_module
 from cola_search.report.compare import write_comparison
 from cola_search.report.page import write_report
@@ -69,7 +70,7 @@ def test_the_fix_rate_stands_beside_the_decoy_rate_and_says_oracle(page):
 
 
 def test_warnings_of_the_summary_are_on_the_page(page):
-    assert any("Fixes do not stand above" in text for text in page.texts(".notice li"))
+    assert any("Fixes are not shown to stand above" in text for text in page.texts(".notice li"))
 
 
 def test_the_table_shows_all_ten_samples_in_the_order_of_the_file(page, records):
@@ -282,8 +283,76 @@ def test_a_run_with_a_prior_from_voids_shows_layers_by_phase(browser, tmp_path):
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_run_of_almost_nothing_opens(browser, tmp_path, count):
     browser.open(write_report(write_run(tmp_path, synthetic_records(count))))
-    assert browser.texts("#row-count") == [f"{count} of {count} samples"]
+    assert browser.texts("#row-count") == [f"{count} of {count} sample{'s' * (count != 1)}"]
+    assert count or browser.texts(".empty") == ["There are no samples yet."]
     assert browser.errors() == []
+
+
+def test_page_and_terminal_round_alike(page):
+    """Python takes 12.5% to 12, toFixed to 13: the same rate stands in the warnings and beside the charts."""
+    shares = sorted({count / of for of in range(1, 61) for count in range(of + 1)})
+    assert page.run("return arguments[0].map((share) => cola.percent(share))", shares) == [f"{s:.0%}" for s in shares]
+    means = [count / 16 for count in range(200)]
+    assert page.run("return arguments[0].map((mean) => cola.round(mean, 1))", means) == [round(m, 1) for m in means]
+
+
+def test_speeds_and_seconds_say_that_the_time_of_controls_is_in_them(browser, report, tmp_path):
+    browser.open(report)
+    assert any(text.startswith("evaluations per second, with the time of controls") for text in browser.texts(".chip"))
+    browser.open_row(0)
+    assert any(" s with the controls." in text for text in browser.texts("dialog .note"))
+    browser.open(write_report(write_run(tmp_path, [make_record("a", [("0-5", 1, 0.5, 6.0)], best="0-4")])))
+    assert any(text.startswith("evaluations per second ") for text in browser.texts(".chip"))
+
+
+def test_a_control_that_had_nothing_to_try_is_not_applicable(browser, tmp_path):
+    record = replace(make_record("a", [("0-5", 0, -1.0, 6.0)], best="0-4"), probes={"shuffle": Probe(tries=0, right=0)})
+    browser.open(write_report(write_run(tmp_path, [record])))
+    browser.open_row(0)
+    (said,) = [text for text in browser.texts("dialog .note") if "another order" in text]
+    assert said == "This chain with the options in another order: not applicable, nothing to try."
+
+
+def test_one_of_anything_is_singular(browser, tmp_path):
+    browser.open(write_report(write_run(tmp_path, [make_record("a", [("0-5", 0, -1.0, 6.0)], best="0")])))
+    browser.open_row(0)
+    text = " | ".join(browser.run("return document.body.innerText").splitlines())
+    assert [one for one in re.findall(r"[^|]*\b1 (?:samples|chains|layer runs|layers)\b[^|]*", text)] == []
+
+
+@pytest.fixture
+def narrow(browser):
+    size = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield browser
+    browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_narrow_window_shows_labels_and_counts_of_all_rates_in_full(narrow, report):
+    narrow.open(report)
+    narrow.wait(lambda: bool(narrow.texts("#figure-findings .plot svg")))
+    words = narrow.texts("#figure-findings svg text")
+    rows = narrow.run("return cola.data.figures.forest.map((row) => `${row.label}: ${row.count} / ${row.of}`)")
+    assert set(rows) <= set(words)
+    cut = """const box = document.querySelector('#figure-findings').getBoundingClientRect();
+        return [...document.querySelectorAll('#figure-findings svg text')].map((n) => n.getBoundingClientRect())
+            .filter((r) => r.left < box.left || r.right > box.right).length"""
+    assert narrow.run(cut) == 0
+
+
+def test_a_narrow_window_draws_chains_with_numbers_that_can_be_read(narrow, report):
+    narrow.open(report)
+    tall = "return document.querySelector('#chains svg text').getBoundingClientRect().height"
+    narrow.wait(lambda: narrow.run(tall) > 8)
+
+
+def test_labels_of_controls_with_equal_rates_stand_apart(page):
+    """Both lines at the same height: their labels are at least a line of text apart, wherever that is."""
+    script = """const kinds = ['decoy', 'random'];
+        return arguments[0].map((rate) => cola.controlLines(kinds.map((kind) => ({ kind, label: kind, rate }))).length
+            && [0, 1].map((at) => cola.labelShifts([{ rate }, { rate }])[at]))"""
+    for shifts in page.run(script, [0.0, 0.5, 1.0]):
+        assert abs(shifts[0] - shifts[1]) >= 13
 
 
 def test_a_large_run_says_how_much_of_it_is_shown_and_opens_nothing_that_is_not(browser, tmp_path, monkeypatch):

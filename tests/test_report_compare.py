@@ -9,7 +9,7 @@ from report_fixture import make_record, synthetic_records, write_run
 
 from cola_search.errors import UserError
 from cola_search.records import Record
-from cola_search.report.compare import bonett_price, differences, load_run, run_names, what_differs, write_comparison
+from cola_search.report.compare import differences, load_run, run_names, what_differs, write_comparison
 
 FULL = ("0-5", 1, 0.5, 6.0)
 WRONG = ("0-5", 0, -0.5, 6.0)
@@ -23,18 +23,6 @@ def page_data(path: Path) -> dict:
     found = re.search(r'id="page-data">(.*?)</script>', path.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert found is not None
     return json.loads(found[1])
-
-
-def test_bonett_price_gives_the_interval_worked_by_hand():
-    # 4 of 20 only in the first, 1 only in the second: p1 = 5/22, p2 = 2/22, half width 1.96 sqrt((7/22 - 9/484) / 22)
-    change = bonett_price(4, 1, 20)
-    assert change.difference == pytest.approx(0.15)
-    assert (change.low, change.high) == (pytest.approx(-0.0923, abs=2e-4), pytest.approx(0.3651, abs=2e-4))
-
-
-def test_no_difference_at_all_still_has_an_interval_that_narrows_with_samples():
-    few, many = bonett_price(0, 0, 5), bonett_price(0, 0, 500)
-    assert few.low < many.low < 0 < many.high < few.high
 
 
 def test_fixes_are_paired_over_the_samples_that_both_bases_got_wrong(tmp_path):

@@ -152,3 +152,23 @@ def test_a_folder_without_records_is_refused(tmp_path: Path):
 
 def test_a_run_without_any_record_still_makes_a_page(tmp_path: Path):
     assert write_report(write_run(tmp_path, [])).stat().st_size > 100_000
+
+
+def _luminance(colour: str) -> float:
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_badges_can_be_read_in_both_themes(theme: int):
+    """WCAG 2.1, 1.4.3: a contrast of at least 4.5 between the word and its tint, 13% of the colour on the panel."""
+    style = (files("cola_search.report") / "assets" / "style.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", style.split(":root")[1 + theme].split("}")[0]))
+    for name in ("fixed", "shortened", "same", "wrong", "right", "error", "muted"):
+        word, panel = colours[name], colours["panel"]
+        tint = "#" + "".join(
+            f"{round(0.13 * int(word[i : i + 2], 16) + 0.87 * int(panel[i : i + 2], 16)):02x}" for i in (1, 3, 5)
+        )
+        light, dark = sorted((_luminance(word), _luminance(tint)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, name

@@ -42,6 +42,19 @@ def test_the_chains_that_save_most_are_drawn_with_their_question() -> None:
     assert "<code>0-1</code>: 2 layer runs, +10 saved" in page and "What is s0?" in page and "0-9" not in page
 
 
+def test_axes_are_named_and_what_used_the_gold_answer_says_so() -> None:
+    pages = Panels.of([record("a", best=1), record("b", right=False, best=1, controls=decoy(True, 7))]).html()
+    assert ">layer</text>" in pages["panels/layer_usage_fixed"] and "(ORACLE): n=1" in pages["panels/layer_usage_fixed"]
+    depth = pages["panels/depth"]
+    assert depth.count("length: layer runs; height: samples") == 3
+    assert (
+        "base right (ORACLE): 12" in depth
+        and "base wrong, fixed (ORACLE): 12" in depth
+        and "decoy reached: 12" in depth
+    )
+    assert "1 layer run," in pages["panels/chains"]
+
+
 def test_every_picture_is_sound_svg_and_says_what_it_shows() -> None:
     pages = Panels.of(synthetic_records(30, evaluations=8)).html()
     assert tuple(pages) == PANELS

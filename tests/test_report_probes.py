@@ -7,9 +7,8 @@ import pytest
 from record_fixture import record
 
 from cola_search.records import Probe, Record
-from cola_search.report.compare import bonett_price
-from cola_search.report.stats import clustered, paired_difference, wilson
-from cola_search.report.summary import summarize
+from cola_search.report.stats import bonett_price, clustered, paired_difference, wilson
+from cola_search.report.summary import TaskFacts, summarize
 
 
 def counted(tries: int, right: float, base: int | None = None, reached: float | None = None) -> Probe:
@@ -48,6 +47,23 @@ def test_items_that_cannot_be_reordered_are_said_and_count_nowhere() -> None:
     shuffle = summarize(records).probes.shuffle
     assert shuffle is not None and (shuffle.samples, shuffle.refused, shuffle.right.of) == (0, 3, 0)
     assert said(records, "not applicable")
+
+
+def test_one_fix_that_cannot_be_reordered_is_one() -> None:
+    (warning,) = said(fixes(1, shuffle=Probe(tries=0, right=0, refused="no options")), "Option order")
+    assert "the one fixed sample could not have" in warning
+
+
+def test_chains_tried_on_few_items_over_and_over_count_as_those_few() -> None:
+    """400 chains on 8 each of 50 items: the base's share is that of 50 items, whose interval is +-14 points, not +-2."""
+    moved = fixes(400, transfer=counted(8, 3, 4))
+    few = summarize(moved, TaskFacts(transfer_items=50)).probes.transfer
+    many = summarize(moved, TaskFacts(transfer_items=5000)).probes.transfer
+    assert few is not None and few.base_right is not None and few.right_minus_base is not None
+    assert many is not None and many.base_right is not None and many.right_minus_base is not None
+    assert few.base_right.high == pytest.approx(wilson(25, 50).high, abs=0.01)
+    assert many.base_right.high < 0.52
+    assert few.right_minus_base.high > 0 > many.right_minus_base.high
 
 
 def test_fixes_that_another_order_undoes_are_said() -> None:

@@ -1,5 +1,6 @@
 """The picture of a chain."""
 
+import itertools
 from xml.etree import ElementTree
 
 import pytest
@@ -43,3 +44,11 @@ def test_another_run_of_a_layer_has_another_colour_than_its_first():
 def test_the_picture_is_no_wider_than_asked(num_layers):
     root = ElementTree.fromstring(strip_svg(Chain.identity(num_layers), num_layers, width=500))
     assert float(root.get("width")) <= 500
+
+
+@pytest.mark.parametrize("num_layers", [27, 32, 82])
+def test_the_number_of_the_last_layer_stands_apart_from_the_one_before(num_layers):
+    """Layers 25 and 26 of 27: two numbers of two digits need 14 pixels."""
+    root = ElementTree.fromstring(strip_svg(Chain.identity(num_layers), num_layers, width=300))
+    places = [float(text.get("x")) for text in root.iter(f"{SVG}text")]
+    assert min(after - before for before, after in itertools.pairwise(places)) >= 14

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cola_search.report.stats import mean_of, newcombe, wilson
+from cola_search.report.stats import bonett_price, mean_of, newcombe, wilson
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,19 @@ def test_a_rate_lies_in_its_interval_and_the_interval_in_0_to_1(count: int, more
 def test_nothing_to_count_has_no_rate_and_no_difference() -> None:
     assert wilson(0, 0).rate is None
     assert newcombe(wilson(0, 0), wilson(1, 2)) is None
+
+
+def test_bonett_price_gives_the_interval_worked_by_hand() -> None:
+    # 4 of 20 only in the first, 1 only in the second: p1 = 5/22, p2 = 2/22, half width 1.96 sqrt((7/22 - 9/484) / 22)
+    change = bonett_price(4, 1, 20)
+    assert change is not None and change.difference == pytest.approx(0.15)
+    assert (change.low, change.high) == (pytest.approx(-0.0923, abs=2e-4), pytest.approx(0.3651, abs=2e-4))
+
+
+def test_no_difference_at_all_still_has_an_interval_that_narrows_with_samples() -> None:
+    few, many = bonett_price(0, 0, 5), bonett_price(0, 0, 500)
+    assert few is not None and many is not None and few.low < many.low < 0 < many.high < few.high
+    assert bonett_price(0, 0, 0) is None
 
 
 def test_mean_and_quantiles_are_those_of_the_values() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from record_fixture import NUM_LAYERS, decoy, record
 
 from cola_search.records import BaseVerdict, Control, Record
+from cola_search.report.stats import bonett_price, newcombe, wilson
 from cola_search.report.summary import TaskFacts, summarize, write_summary
 from cola_search.report.tally import outcome
 
@@ -69,7 +70,7 @@ def test_headline_rates_count_the_verified_verdict_of_the_base() -> None:
 def test_verdicts_that_nobody_verified_are_said() -> None:
     unverified = record(base=BaseVerdict(correct=True, prediction=2, margin=0.1, verified=None))
     assert any(
-        "1 of 1 samples count with verdicts that were not verified" in w for w in summarize([unverified]).warnings
+        "1 of 1 samples counts with verdicts that were not verified" in w for w in summarize([unverified]).warnings
     )
     assert not any("not verified" in warning for warning in summarize(four()).warnings)
 
@@ -115,6 +116,44 @@ def fixes_and_decoys(fixed: int, reached: int, of: int = 40) -> list[Record]:
 def test_fixes_that_do_not_stand_above_their_decoys_are_said_to_be_luck() -> None:
     (warning,) = [w for w in summarize(fixes_and_decoys(38, 36)).warnings if "stand above" in w]
     assert "95% (38/40) against 90% (36/40)" in warning and "Luck can explain" in warning
+
+
+def test_fixes_and_controls_of_the_same_samples_are_compared_pair_by_pair() -> None:
+    """Ten of forty fixed and never the decoy too: paired the difference is clear of 0, as independent rates it is not."""
+    paired = fixes_and_decoys(16, 7)
+    difference = summarize(paired).controls["decoy"].fixed_minus_reached
+    assert difference == bonett_price(9, 0, 40)
+    apart = newcombe(wilson(16, 40), wilson(7, 40))
+    assert difference is not None and apart is not None and difference.low > 0.05 and apart.low < difference.low
+    opposed = [record(f"s{i}", right=False, best=12 if i < 20 else None, controls=decoy(i >= 20, 9)) for i in range(40)]
+    assert summarize(opposed).controls["decoy"].fixed_minus_reached == bonett_price(20, 20, 40)
+
+
+def test_a_difference_over_fewer_samples_than_the_fixes_says_so() -> None:
+    without = [record(f"w{i}", right=False, best=12) for i in range(10)]
+    (warning,) = [w for w in summarize(fixes_and_decoys(38, 36) + without).warnings if "stand above" in w]
+    assert (
+        "96% (48/50) against 90% (36/40)" in warning
+        and "+5 points" in warning
+        and "on the 40 that have both" in warning
+    )
+
+
+def test_no_fix_is_no_luck_to_explain() -> None:
+    assert not any("Luck" in warning for warning in summarize(fixes_and_decoys(0, 3)).warnings)
+
+
+def test_the_mean_length_of_decoys_ends_at_the_longest_chain_that_is_allowed() -> None:
+    records = [record(str(i), right=False, best=None, controls=decoy(True, length)) for i, length in enumerate((1, 12))]
+    assert summarize(records, max_length=1.3).controls["decoy"].length.high == int(1.3 * NUM_LAYERS)
+    unknown = summarize(records).controls["decoy"].length.high
+    assert unknown is not None and unknown > 2 * NUM_LAYERS
+
+
+def test_one_of_anything_is_said_in_the_singular() -> None:
+    failed = record("x", error="boom")
+    (warning,) = [w for w in summarize([failed, record("b")]).warnings if "failed" in w]
+    assert warning == "1 of 2 samples failed and enters no rate; its record says why."
 
 
 def test_fixes_on_items_that_leave_no_decoy_are_said_to_stand_beside_nothing() -> None:

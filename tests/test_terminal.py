@@ -6,6 +6,7 @@ from dataclasses import asdict
 from record_fixture import decoy, record
 from rich.console import Console
 
+from cola_search.records import BaseVerdict, Probe
 from cola_search.report.summary import TaskFacts, summarize
 from cola_search.report.terminal import print_summary, print_sweep
 
@@ -18,6 +19,10 @@ def printed(show: object, *arguments: object, width: int = 80) -> str:
 
 def records() -> list:
     return [record("a", best=7), record("b", right=False, best=13, controls=decoy(True, 9)), record("c", best=12)]
+
+
+def written(answer: str) -> BaseVerdict:
+    return BaseVerdict(correct=False, prediction=answer, margin=None, verified=False)
 
 
 def line(text: str, start: str) -> str:
@@ -53,6 +58,18 @@ def test_text_of_a_question_is_never_taken_for_markup() -> None:
     assert "Is [bold]x[/bold] or [/red] a tag?" in printed(print_summary, summarize([odd]), "runs/a")
 
 
+def test_a_written_answer_of_many_lines_is_cut_to_one() -> None:
+    long = record("a", right=False, best=7, choices=None, gold="72\n" * 90, base=written("so\n" * 90))
+    text = printed(print_summary, summarize([long]), "runs/a", width=140)
+    (answers,) = [row for row in text.splitlines() if " -> " in row]
+    assert answers.strip().startswith("so so so") and answers.count("so") < 40 and "72 72 72" in answers
+
+
+def test_the_time_of_controls_that_are_no_search_is_told_too() -> None:
+    drawn = record("a", probes={"pass_at_k": Probe(tries=8, right=4, reached=0.9)})
+    assert "the time that they took is" in printed(print_summary, summarize([drawn]), "runs/a")
+
+
 def test_warnings_are_printed() -> None:
     assert "! No decoys were run" in printed(print_summary, summarize([*records()[:1], record(right=False)]), "runs/a")
 
@@ -71,4 +88,9 @@ def test_a_sweep_is_a_table_of_what_differs_with_its_failures() -> None:
     text = printed(print_sweep, {"seed=0,task=x": done, "seed=1,task=x": None}, "runs/sweep")
     assert line(text, "seed=0").split()[:3] == ["seed=0", "67%", "(2/3)"]
     assert line(text, "seed=1").split() == ["seed=1", "failed"]
+    assert line(text, "job").split() == ["job", "base", "oracle", "fixed", "decoy", "shortened", "saved", "samples"]
+    fixed_and_decoy = line(text, "seed=0").split()[5:9]
+    assert fixed_and_decoy == ["100%", "(1/1)", "100%", "(1/1)"]
+    without = printed(print_sweep, {"seed=0": asdict(summarize([record("a", best=7)]))}, "runs/sweep")
+    assert line(without, "seed=0").split()[7] == "-"
     assert "task=x" not in text

@@ -54,7 +54,7 @@ def test_a_scalar_without_anything_to_count_is_left_out() -> None:
 def test_a_row_tells_what_was_asked_and_found() -> None:
     told = dict(zip(COLUMNS, row(record("b", right=False, best=13)), strict=True))
     assert told["outcome"] == "fixed"
-    assert (told["gold"], told["base answer"], told["base right"]) == ("2", "1", False)
+    assert (told["gold"], told["base answer"], told["base right"]) == ("east", "south", False)
     assert (told["chain"], told["length"], told["layers saved"], told["verified"]) == ("0-12", 13, -1, True)
 
 

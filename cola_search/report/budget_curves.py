@@ -1,7 +1,7 @@
 """Curves of what searches reach against what they spend, with their intervals: an SVG image."""
 
 from collections.abc import Mapping, Sequence
-from math import log2
+from math import floor, log2, log10
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def _legend(colours: Mapping[str, str], wide: float) -> tuple[list[str], float]:
 
 def _panel(title: str, costs: Sequence[float], bands: Mapping[str, Band], colours: Mapping[str, str]) -> list[str]:
     highs = [value for band in bands.values() for value in band[2] if np.isfinite(value)]
-    top = max(highs, default=0.0) or 1.0
+    top = _round_up(max(highs, default=0.0) or 1.0)
     span = log2(costs[-1] / costs[0]) or 1.0
 
     def at(cost: float, value: float) -> str:
@@ -66,3 +66,9 @@ def _panel(title: str, costs: Sequence[float], bands: Mapping[str, Band], colour
         parts.append(f'<polygon points="{around}" fill="{colours[label]}" opacity="0.12"/>')
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colours[label]}" stroke-width="1.6"/>')
     return parts
+
+
+def _round_up(value: float) -> float:
+    """The next number that an axis may end at: 1 for 0.88, 30 for 27.9."""
+    power = 10.0 ** floor(log10(value))
+    return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * (1 - 1e-9))

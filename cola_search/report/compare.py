@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import yaml
 
 from cola_search.errors import UserError
 from cola_search.report.page import read_run, render, summarize_run
-from cola_search.report.stats import Z95, Difference, Mean, Rate, mean_of, newcombe
+from cola_search.report.stats import Mean, Rate, bonett_price, mean_of, newcombe
 from cola_search.report.summary import Summary
 from cola_search.report.tally import base_right
 from cola_search.report.whole_file import write_whole
@@ -126,11 +125,10 @@ def differences(run: Run, reference: Run) -> dict[str, dict[str, Any] | None]:
 
 
 def _paired(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any] | None:
-    if not pairs:
-        return None
     only_first = sum(ours and not theirs for ours, theirs in pairs)
     only_second = sum(theirs and not ours for ours, theirs in pairs)
-    return {**asdict(bonett_price(only_first, only_second, len(pairs))), "of": len(pairs), "paired": True}
+    change = bonett_price(only_first, only_second, len(pairs))
+    return None if change is None else {**asdict(change), "of": len(pairs), "paired": True}
 
 
 def _paired_mean(changes: Sequence[int]) -> dict[str, Any] | None:
@@ -158,17 +156,3 @@ def _as_rate(mean: Mean) -> Rate:
     Statistics in Medicine 27:1693-1702.
     """
     return Rate(count=0, of=mean.of, rate=mean.mean, low=mean.low, high=mean.high)
-
-
-def bonett_price(only_first: int, only_second: int, of: int) -> Difference:
-    """First rate minus second over the same `of` samples, from the counts of those where only one of them holds.
-
-    Adjusted Wald interval of Bonett and Price (2012), Journal of Educational and Behavioral Statistics 37:479-488:
-    with p1 = (only_first + 1) / (n + 2) and p2 alike, p1 - p2 -+ z sqrt((p1 + p2 - (p1 - p2)^2) / (n + 2)).
-    """
-    first, second = (only_first + 1) / (of + 2), (only_second + 1) / (of + 2)
-    half = Z95 * sqrt((first + second - (first - second) ** 2) / (of + 2))
-    middle = first - second
-    return Difference(
-        difference=(only_first - only_second) / of, low=max(-1.0, middle - half), high=min(1.0, middle + half)
-    )

@@ -13,7 +13,8 @@ from typing import Any
 
 from cola_search.errors import UserError
 from cola_search.records import Record, read_records
-from cola_search.report.facts import Facts, facts
+from cola_search.report.facts import Facts
+from cola_search.report.facts import facts as facts_of
 from cola_search.report.figures import figures
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts
 from cola_search.report.whole_file import write_whole
@@ -49,7 +50,7 @@ def write_report(run_dir: Path) -> Path:
     records = read_run(run_dir)
     with (run_dir / "records.jsonl").open("rb") as lines:
         every = max(1, -(-sum(1 for _ in lines) // MOST_SHOWN))
-    page = render_run(records, *_known(run_dir), name=run_dir.resolve().name, every=every)
+    page = render_run(records, **_known(run_dir), name=run_dir.resolve().name, every=every)
     return write_whole(run_dir / "report.html", page)
 
 
@@ -66,25 +67,27 @@ def summarize_run(run_dir: Path) -> Summary:
     builder = SummaryBuilder()
     for record in read_run(run_dir):
         builder.add(record)
-    return builder.summary(*_known(run_dir))
+    return builder.summary(**_known(run_dir))
 
 
-def _known(run_dir: Path) -> tuple[TaskFacts, float | None]:
-    """What summary.json says that the records do not: facts of the task, and evaluations per second of the run."""
+def _known(run_dir: Path) -> dict[str, Any]:
+    """What summary.json says that the records do not, as `SummaryBuilder.summary` takes it."""
     path = run_dir / "summary.json"
     if not path.is_file():
-        return TaskFacts(), None
+        return {}
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
-        return TaskFacts(**summary["facts"]), summary["evaluations_per_second"]
+        told = {"evaluations_per_second": summary["evaluations_per_second"], "max_length": summary.get("max_length")}
+        return {"facts": TaskFacts(**summary["facts"]), **told}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): remove it, the report does without.") from error
 
 
 def render_run(
     records: Iterable[Record],
-    task: TaskFacts,
+    facts: TaskFacts = TaskFacts(),
     evaluations_per_second: float | None = None,
+    max_length: float | None = None,
     *,
     name: str = "",
     every: int = 1,
@@ -94,9 +97,9 @@ def render_run(
     for index, record in enumerate(records):
         builder.add(record)
         if index % every == 0:
-            seen.append(facts(record))
+            seen.append(facts_of(record))
             columns.add(record, seen[-1])
-    summary = builder.summary(task, evaluations_per_second)
+    summary = builder.summary(facts, evaluations_per_second, max_length)
     if every > 1:
         summary = replace(summary, warnings=[*summary.warnings, _part_shown(len(seen), summary.samples)])
     data = {

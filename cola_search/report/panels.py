@@ -88,14 +88,15 @@ class Panels:
 
 
 def _page(body: str) -> str:
-    style = "body{font:13px sans-serif;margin:8px;color:#333;background:#fff}h3{margin:12px 0 6px}svg{max-width:100%}"
+    style = "body{font:13px sans-serif;margin:8px;color:#333;background:#fff}h3{margin:12px 0 6px}"
+    style += "svg{max-width:100%}svg text{fill:#59626d}"
     return f'<!doctype html><meta charset="utf-8"><style>{style}</style>{body}'
 
 
 def _strips(group: str, strips: list[tuple[int, str, str, str]], num_layers: int) -> str:
     rows = [
-        f"<p><b>{escape(sample)}</b> {escape(question[:200])}<br><code>{escape(text)}</code>: {length} layer runs, "
-        f"{num_layers - length:+d} saved<br>{strip_svg(Chain.parse(text), num_layers)}</p>"
+        f"<p><b>{escape(sample)}</b> {escape(question[:200])}<br><code>{escape(text)}</code>: "
+        f"{length} layer run{'s' * (length != 1)}, {num_layers - length:+d} saved<br>{strip_svg(Chain.parse(text), num_layers)}</p>"
         for length, sample, question, text in strips
     ]
     return f"<h3>{group} (ORACLE): the shortest chains</h3>" + ("".join(rows) or "<p>none yet</p>")
@@ -105,7 +106,7 @@ def _usage(group: str, layers: list[Counter[str]]) -> str:
     """One stacked bar a layer: the share of the group's best chains that skip it, run it once, repeat it."""
     chains = layers[0].total() if layers else 0
     cell = _WIDE / max(1, len(layers))
-    parts = [words(_LEFT, 14, f"layer usage of {chains} best chains, {group} (ORACLE)", size=12)]
+    parts = [words(_LEFT, 14, f"layer usage of best chains, {group} (ORACLE): n={chains}", size=12)]
     parts += _legend(_USE, 30)
     parts += _axis(44, "100%")
     for layer, counts in enumerate(layers):
@@ -115,7 +116,7 @@ def _usage(group: str, layers: list[Counter[str]]) -> str:
             bottom -= tall
             told = f"layer {layer}: {name} by {counts[name]} of {chains}"
             parts.append(_bar(_LEFT + layer * cell, bottom, cell, tall, colour, told))
-    parts += _numbers(range(len(layers)), cell, 44 + _HIGH)
+    parts += _numbers(range(len(layers)), cell, 44 + _HIGH, "layer")
     return picture(_LEFT + _WIDE + 8, 44 + _HIGH + 36, parts, f"layer usage, {group}")
 
 
@@ -129,7 +130,8 @@ def _depth(lengths: dict[str, Counter[int]], num_layers: int) -> str:
         top = 24.0 + row * (_HIGH + _GAP)
         most = max(counts.values(), default=0)
         mean = sum(length * count for length, count in counts.items()) / max(1, counts.total())
-        told = f"{name}: {num_layers} layers before, {mean:.1f} after on average (n={counts.total()})"
+        found = "" if name == "decoy reached" else " (ORACLE)"
+        told = f"{name}{found}: {num_layers} layers before, {mean:.1f} after on average (n={counts.total()})"
         parts.append(words(_LEFT, top - 8, told if most else f"{name}: none yet", size=12))
         parts += _axis(top, str(most))
         for length, count in sorted(counts.items()):
@@ -138,7 +140,7 @@ def _depth(lengths: dict[str, Counter[int]], num_layers: int) -> str:
             parts.append(_bar(_LEFT + (length - span[0]) * cell, top + _HIGH - tall, cell, tall, _DEPTH[name], note))
         x = _LEFT + (num_layers - span[0] + 0.5) * cell
         parts.append(f'<path d="M{x:g},{top:g} V{top + _HIGH:g}" stroke="#333" stroke-dasharray="4 3"/>')
-        parts += _numbers(span, cell, top + _HIGH)
+        parts += _numbers(span, cell, top + _HIGH, "length: layer runs; height: samples")
     return picture(_LEFT + _WIDE + 8, 24 + len(lengths) * (_HIGH + _GAP), parts, "depth before and after")
 
 
@@ -162,11 +164,12 @@ def _bar(x: float, y: float, cell: float, tall: float, colour: str, told: str) -
     return f'<rect {place} fill="{colour}"><title>{escape(told)}</title></rect>'
 
 
-def _numbers(values: range, cell: float, y: float) -> list[str]:
-    """Numbers below the columns: all where there is room, else every fifth and the last."""
+def _numbers(values: range, cell: float, y: float, name: str) -> list[str]:
+    """Numbers below the columns, all where there is room, else every fifth and the last; below them what they count."""
     every = 1 if cell >= 18 else 5
-    return [
+    numbers = [
         words(_LEFT + (place + 0.5) * cell, y + 14, str(value), "middle")
         for place, value in enumerate(values)
-        if value % every == 0 or value == values[-1]
+        if value == values[-1] or (value % every == 0 and (values[-1] - value) * cell >= 14)
     ]
+    return [*numbers, words(_LEFT + _WIDE, y + 27, name, "end")]

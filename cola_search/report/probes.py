@@ -88,7 +88,8 @@ class PassSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSummary:
-    """Share of the tries that are right; its interval takes the tries of one sample together (`stats.clustered`)."""
+    """Share of the tries that are right; its interval takes the tries of one sample together (`stats.clustered`), and for
+    transfer those on one item."""
 
     samples: int
     """On which it was tried."""
@@ -116,9 +117,12 @@ class ProbesSummary:
     """The same where the base is right."""
 
 
-def probes_summary(tally: ProbesTally, fixed: Rate) -> ProbesSummary:
-    """The figures of the controls that are no search; `fixed` is the rate that pass@k stands beside."""
-    others = {name: _summary(name, one) for name, one in tally.others.items()}
+def probes_summary(tally: ProbesTally, fixed: Rate, items: int | None = None) -> ProbesSummary:
+    """The figures of the controls that are no search.
+
+    fixed: the rate that pass@k stands beside. items: how many items transfer draws from, where that is known.
+    """
+    others = {name: _summary(name, one, items) for name, one in tally.others.items()}
     return ProbesSummary(pass_at_k=_pass(tally.pass_at_k, fixed), **others)
 
 
@@ -140,18 +144,19 @@ def _count(ten_thousandths: int) -> float:
     return int(count) if count.is_integer() else count
 
 
-def _summary(name: str, tally: ProbeTally) -> ProbeSummary:
+def _summary(name: str, tally: ProbeTally, items: int | None) -> ProbeSummary:
     right, base = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
     for (tries, count, base_count), times in tally.verdicts.items():
         right[count, tries] += times
         base[base_count, tries] += times
     beside_base = not name.startswith("undo")
+    drawn_from = items if name == "transfer" else None
     return ProbeSummary(
         samples=tally.verdicts.total(),
         refused=tally.refused,
-        right=clustered(right),
-        base_right=clustered(base) if beside_base else None,
-        right_minus_base=paired_difference(tally.verdicts) if beside_base else None,
+        right=clustered(right, drawn_from),
+        base_right=clustered(base, drawn_from) if beside_base else None,
+        right_minus_base=paired_difference(tally.verdicts, drawn_from) if beside_base else None,
     )
 
 
@@ -164,10 +169,10 @@ def probe_warnings(probes: ProbesSummary, fixed: Rate) -> list[str]:
 
 def _pass_words(found: PassSummary | None, fixed: Rate) -> str | None:
     difference = found.fixed_minus_reached if found is not None else None
-    if found is None or difference is None or difference.low > 0:
+    if found is None or difference is None or difference.low > 0 or not fixed.count:
         return None
     return (
-        f"Fixes do not stand above {found.k} answers drawn from the untouched model: {in_words(fixed)} against "
+        f"Fixes are not shown to stand above {found.k} answers drawn from the untouched model: {in_words(fixed)} against "
         f"{in_words(found.base_wrong_reached)} where the base is wrong, a difference of {points(difference)}."
     )
 
@@ -176,7 +181,10 @@ def _shuffle_words(found: ProbeSummary | None) -> str | None:
     if found is None:
         return None
     if not found.samples:
-        return f"Option order: not applicable, none of {found.refused} fixed samples could have its options reordered."
+        none = (
+            "the one fixed sample could not" if found.refused == 1 else f"none of {found.refused} fixed samples could"
+        )
+        return f"Option order: not applicable, {none} have its options reordered."
     assert found.base_right is not None
     apart = _behind_base(found, alone=", on a single sample")
     if apart is None:
@@ -211,6 +219,4 @@ def _behind_base(found: ProbeSummary, alone: str) -> str | None:
 def _undo_words(found: ProbeSummary | None) -> str | None:
     if found is None or found.right.high is None or found.right.high >= 0.5:
         return None
-    return (
-        f"Fixes hang on every single edit: with one of them undone, {in_words(found.right)} of the chains stay right."
-    )
+    return f"Fixes mostly hang on every single edit: with one of them undone, {in_words(found.right)} of the chains stay right."

@@ -67,8 +67,10 @@ def _limits(rate: float, of: float) -> tuple[float, float]:
     return 0.0 if rate == 0 else max(0.0, centre - half), 1.0 if rate == 1 else min(1.0, centre + half)
 
 
-def clustered(clusters: Mapping[tuple[int, int], int]) -> Rate:
+def clustered(clusters: Mapping[tuple[int, int], int], items: int | None = None) -> Rate:
     """The pooled rate of clusters {(count, of): how many such clusters}, whose members go together.
+
+    items: how many items the members were drawn from, where a larger number of them must share some: see `_shared`.
 
     Wilson's interval with the effective number r(1-r) / var of Dean and Pagano (2015), Journal of Survey Statistics and
     Methodology 3:484-503, var = m/(m-1) sum (y_i - r n_i)^2 / (sum n_i)^2 over m clusters; at most that of the members. Few
@@ -87,32 +89,59 @@ def clustered(clusters: Mapping[tuple[int, int], int]) -> Rate:
         variance = m / (m - 1) * float(times @ (kinds[:, 0] - rate * kinds[:, 1]) ** 2) / of**2
         members = min(of, rate * (1 - rate) / variance) if variance else of
         effective = max(effective, members * (Z95 / _t95(m - 1)) ** 2)
-    low, high = _limits(rate, effective)
+    low, high = _limits(rate, 1 / (1 / effective + _shared(of, items)))
     return Rate(count=count, of=of, rate=rate, low=low, high=high)
 
 
-def paired_difference(clusters: Mapping[tuple[int, int, int], int]) -> Difference | None:
+def _shared(of: float, items: int | None) -> float:
+    """What `of` tries on so few items add to 1/n: those of one item go together across clusters, and clusters do not show it.
+
+    The items' part of the variance of crossed clusters is v/items, of which a sum over clusters sees v/of: Cameron, Gelbach
+    and Miller (2011), Journal of Business and Economic Statistics 29:238-249. v is at most that of a try.
+    """
+    return max(0.0, 1 / items - 1 / of) if items else 0.0
+
+
+def paired_difference(clusters: Mapping[tuple[int, int, int], int], items: int | None = None) -> Difference | None:
     """First rate minus second, pooled over clusters {(of, first count, second count): how many such clusters}.
 
     The t interval of a ratio over m clusters, so that members and pairs stay together: Cochran (1977), Sampling Techniques,
     section 2.11, var = m/(m-1) sum (d_i - r n_i)^2 / (sum n_i)^2. Where all clusters agree it would have no width: there each
     counts as one pair in the interval of Bonett and Price (2012), Journal of Educational and Behavioral Statistics 37:479-488,
-    which adds one difference of +1 and one of -1. None below two clusters.
+    which adds one difference of +1 and one of -1. None below two clusters. items: as in `clustered`.
     """
     kinds = np.array(sorted(clusters), dtype=float).reshape(-1, 3)
     times = np.array([clusters[int(of), int(first), int(second)] for of, first, second in kinds])
     m = int(times.sum())
     if m < 2:
         return None
-    of, first, second = times @ kinds
-    middle = difference = float((first - second) / of)
+    of, first, second = (float(total) for total in times @ kinds)
+    middle = difference = (first - second) / of
     spread = float(times @ (kinds[:, 1] - kinds[:, 2] - difference * kinds[:, 0]) ** 2)
     if spread > 1e-9:
-        half = _t95(m - 1) * sqrt(m / (m - 1) * spread) / float(of)
+        half = _t95(m - 1) * sqrt(m / (m - 1) * spread) / of
     else:
         middle *= m / (m + 2)
         half = Z95 * sqrt(((m * difference**2 + 2) / (m + 2) - middle**2) / (m + 2))
+    shared = (first / of * (1 - first / of) + second / of * (1 - second / of)) * _shared(of, items)
+    half = sqrt(half**2 + Z95**2 * shared)
     return Difference(difference=difference, low=max(-1.0, middle - half), high=min(1.0, middle + half))
+
+
+def bonett_price(only_first: int, only_second: int, of: int) -> Difference | None:
+    """First rate minus second over the same `of` samples, from the counts of those where only one of them holds.
+
+    Adjusted Wald interval of Bonett and Price (2012), Journal of Educational and Behavioral Statistics 37:479-488:
+    with p1 = (only_first + 1) / (n + 2) and p2 alike, p1 - p2 -+ z sqrt((p1 + p2 - (p1 - p2)^2) / (n + 2)). None for no sample.
+    """
+    if of == 0:
+        return None
+    first, second = (only_first + 1) / (of + 2), (only_second + 1) / (of + 2)
+    half = Z95 * sqrt((first + second - (first - second) ** 2) / (of + 2))
+    middle = first - second
+    return Difference(
+        difference=(only_first - only_second) / of, low=max(-1.0, middle - half), high=min(1.0, middle + half)
+    )
 
 
 def _t95(degrees: int) -> float:

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 
 from cola_search.records import Record, package_version
 from cola_search.report.formats import answer_text
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
-from cola_search.report.stats import Difference, Mean, Rate, in_words, mean_of, newcombe, points, wilson
+from cola_search.report.stats import Difference, Mean, Rate, bonett_price, in_words, mean_of, points, wilson
 from cola_search.report.tally import ControlTally, Tally, base_right
 from cola_search.report.whole_file import write_whole
 
@@ -24,6 +25,8 @@ class TaskFacts:
     """Accuracy of guessing among the options."""
     majority: float | None = None
     """Accuracy of always giving the most frequent answer."""
+    transfer_items: int | None = None
+    """How many of its items found chains are moved to."""
     version: str | None = None
     prompt_hash: str | None = None
 
@@ -51,7 +54,7 @@ class ControlSummary:
     base_wrong_reached: Rate
     """Where the base is wrong, as it is wherever a search fixes."""
     fixed_minus_reached: Difference | None
-    """Fixed rate minus `base_wrong_reached`, the two taken as independent."""
+    """Fixed rate minus `base_wrong_reached`, paired over the samples of the latter (`stats.bonett_price`)."""
     length: Mean
     """Length of the shortest chain that reached the target."""
 
@@ -65,6 +68,8 @@ class Summary:
     task: str
     model: str
     num_layers: int
+    max_length: float | None
+    """The longest chain that was allowed, in multiples of the layers; None where that is not known."""
     facts: TaskFacts
     samples: int
     errors: int
@@ -90,7 +95,8 @@ class Summary:
     replica_seconds: float
     """Summed over the samples: the time that replicas worked on them."""
     evaluations_per_second: float | None
-    """Of the whole run where its wall time is known, else per replica."""
+    """Of the whole run where its wall time is known, else per replica. The evaluations are those of the searches, the time is
+    that of their controls and of verification too."""
     verification_agreement: Rate
     near_ties: int
     controls: dict[str, ControlSummary]
@@ -102,13 +108,16 @@ class Summary:
 
 
 def summarize(
-    records: Iterable[Record], facts: TaskFacts = TaskFacts(), evaluations_per_second: float | None = None
+    records: Iterable[Record],
+    facts: TaskFacts = TaskFacts(),
+    evaluations_per_second: float | None = None,
+    max_length: float | None = None,
 ) -> Summary:
-    """The summary of the records, read once and in any order; `evaluations_per_second` is the driver's measurement."""
+    """The summary of the records, read once and in any order; see `SummaryBuilder.summary`."""
     builder = SummaryBuilder()
     for record in records:
         builder.add(record)
-    return builder.summary(facts, evaluations_per_second)
+    return builder.summary(facts, evaluations_per_second, max_length)
 
 
 class SummaryBuilder:
@@ -133,18 +142,25 @@ class SummaryBuilder:
         kept.sort(key=lambda example: (example.length, example.sample))
         del kept[3:]
 
-    def summary(self, facts: TaskFacts = TaskFacts(), evaluations_per_second: float | None = None) -> Summary:
-        """The figures so far."""
+    def summary(
+        self,
+        facts: TaskFacts = TaskFacts(),
+        evaluations_per_second: float | None = None,
+        max_length: float | None = None,
+    ) -> Summary:
+        """The figures so far, with what the records do not say: the task, the driver's measurement, and the cap on chains."""
         tally, first = self.tally, self._first
         base, fixed = wilson(tally.base_right, tally.scored), wilson(tally.fixed, tally.scored - tally.base_right)
-        controls = {name: _control(fixed, control) for name, control in sorted(tally.controls.items())}
-        probes = probes_summary(tally.probes, fixed)
-        rate = tally.evaluations / tally.seconds if tally.seconds else None
         layers = first.num_layers if first else 0
+        longest = inf if max_length is None else int(max_length * layers + 1e-9)
+        controls = {name: _control(control, longest) for name, control in sorted(tally.controls.items())}
+        probes = probes_summary(tally.probes, fixed, facts.transfer_items)
+        rate = tally.evaluations / tally.seconds if tally.seconds and tally.evaluations else None
         return Summary(
             task=first.task if first else "",
             model=first.model if first else "",
             num_layers=layers,
+            max_length=max_length,
             facts=facts,
             samples=tally.samples,
             errors=tally.errors,
@@ -154,7 +170,7 @@ class SummaryBuilder:
             shortened=wilson(tally.shortened, tally.base_right),
             layers_saved=mean_of(tally.layers_saved, least=0, most=layers - 1),
             layers_saved_histogram=dict(sorted(tally.layers_saved.items())),
-            layers_saved_when_fixed=mean_of(tally.fixed_saved, most=layers - 1),
+            layers_saved_when_fixed=mean_of(tally.fixed_saved, least=layers - longest, most=layers - 1),
             evaluations_to_first_fix=mean_of(tally.fix_evaluations, least=1),
             layer_executions_to_first_fix=mean_of(tally.fix_layer_executions, least=0),
             simulations=tally.simulations,
@@ -171,13 +187,12 @@ class SummaryBuilder:
         )
 
 
-def _control(fixed: Rate, tally: ControlTally) -> ControlSummary:
-    beside = wilson(tally.base_wrong_reached, tally.base_wrong_runs)
+def _control(tally: ControlTally, longest: float) -> ControlSummary:
     return ControlSummary(
         reached=wilson(tally.reached, tally.runs),
-        base_wrong_reached=beside,
-        fixed_minus_reached=newcombe(fixed, beside),
-        length=mean_of(tally.lengths, least=1),
+        base_wrong_reached=wilson(tally.base_wrong_reached, tally.base_wrong_runs),
+        fixed_minus_reached=bonett_price(tally.only_fixed, tally.only_reached, tally.base_wrong_runs),
+        length=mean_of(tally.lengths, least=1, most=longest),
     )
 
 
@@ -194,9 +209,11 @@ def _warnings(
     if tally.scored and tally.fixed and "decoy" not in controls:
         said.append("No decoys were run, so the fixes may be luck: add controls=decoy.")
     if tally.unverified:
-        said.append(f"{tally.unverified} of {tally.scored} samples count with verdicts that were not verified alone.")
+        count = _do(tally.unverified, "count")
+        said.append(f"{tally.unverified} of {tally.scored} samples {count} with verdicts that were not verified alone.")
     if tally.errors:
-        said.append(f"{tally.errors} of {tally.samples} samples failed and enter no rate; their records say why.")
+        enter, why = _do(tally.errors, "enter"), "its record says" if tally.errors == 1 else "their records say"
+        said.append(f"{tally.errors} of {tally.samples} samples failed and {enter} no rate; {why} why.")
     return [sentence for sentence in said if sentence]
 
 
@@ -210,15 +227,18 @@ def _not_above(base: Rate, floor: float | None, what: str) -> str | None:
 
 
 def _not_beyond(name: str, fixed: Rate, control: ControlSummary) -> str | None:
-    difference = control.fixed_minus_reached
+    difference, beside = control.fixed_minus_reached, control.base_wrong_reached
+    if not fixed.count:
+        return None
     if difference is None:
-        return _nothing_beside(fixed, control) if fixed.count else None
+        return _nothing_beside(fixed, control)
     if difference.low > 0:
         return None
     what = {"decoy": "a search sent after a wrong answer", "random": "random chains"}.get(name, name)
+    same = f" on the {beside.of} that have both" if beside.of < fixed.of else ""
     return (
-        f"Fixes do not stand above {what}: {in_words(fixed)} against {in_words(control.base_wrong_reached)} "
-        f"where the base is wrong, a difference of {points(difference)}. Luck can explain them."
+        f"Fixes are not shown to stand above {what}: {in_words(fixed)} against {in_words(beside)} "
+        f"where the base is wrong, a difference of {points(difference)}{same}. Luck can explain them."
     )
 
 
@@ -227,8 +247,13 @@ def _cut_short(name: str, control: ControlTally) -> str | None:
         return None
     return (
         f"{control.cut_short} of {control.runs} controls ({name}) gave up with less than half of what their search spent, "
-        "having no more chains to try: they say less of luck."
+        f"having no more chains to try: {'it says' if control.cut_short == 1 else 'they say'} less of luck."
     )
+
+
+def _do(count: int, verb: str) -> str:
+    """The verb as it goes with so many."""
+    return f"{verb}s" if count == 1 else verb
 
 
 def _nothing_beside(fixed: Rate, control: ControlSummary) -> str:

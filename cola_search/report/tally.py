@@ -16,13 +16,17 @@ class ControlTally:
     base_wrong_runs: int = 0
     """Runs on samples that the base got wrong: the ones that stand beside the fixes."""
     base_wrong_reached: int = 0
+    only_fixed: int = 0
+    """Of these runs, those whose sample was fixed and whose target was not reached."""
+    only_reached: int = 0
+    """The reverse."""
     lengths: Counter[int] = field(default_factory=Counter)
     """Length of the shortest chain that reached the target, where one did."""
     cut_short: int = 0
     """Runs that gave up with less than half of what their search spent, as where a space has no more chains to draw."""
 
-    def add(self, control: Control, base_right: bool, searched: Counts) -> None:
-        """Counts one control search beside what the search of that sample spent."""
+    def add(self, control: Control, base_right: bool, found: bool, searched: Counts) -> None:
+        """Counts one control search beside what the search of that sample found and spent."""
         self.runs += 1
         gave_up = not control.reached and 2 * control.evaluations < searched.evaluations
         self.cut_short += gave_up and 2 * control.layer_executions < searched.layer_executions
@@ -30,6 +34,8 @@ class ControlTally:
         if not base_right:
             self.base_wrong_runs += 1
             self.base_wrong_reached += control.reached
+            self.only_fixed += found and not control.reached
+            self.only_reached += control.reached and not found
         if control.reached and control.length is not None:
             self.lengths[control.length] += 1
 
@@ -83,7 +89,7 @@ class Tally:
         self.base_right += right
         self._add_best(record, right)
         for name, control in record.controls.items():
-            self.controls.setdefault(name, ControlTally()).add(control, right, record.counts)
+            self.controls.setdefault(name, ControlTally()).add(control, right, record.best is not None, record.counts)
         self.probes.add(record.probes, right)
 
     def _add_best(self, record: Record, right: bool) -> None:

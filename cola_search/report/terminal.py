@@ -13,6 +13,7 @@ from cola_search.report.stats import Mean, Rate
 from cola_search.report.summary import Example, Summary
 
 _LONGEST_QUESTION = 300
+_LONGEST_ANSWER = 80
 _WIDE = 140
 
 
@@ -23,14 +24,18 @@ def print_summary(summary: Summary, folder: str, console: Console | None = None)
 
 
 def print_sweep(jobs: Mapping[str, Mapping[str, Any] | None], folder: str, console: Console | None = None) -> None:
-    """Prints a line for each job of a sweep, from what its summary.json holds; None stands for a job that failed."""
-    table = _table("job", "base", "oracle", "fixed", "shortened", "saved", "samples")
+    """Prints a line for each job of a sweep, from what its summary.json holds; None stands for a job that failed.
+
+    What decoys reached stands beside the fixes: of the samples that the base has wrong, both.
+    """
+    table = _table("job", "base", "oracle", "fixed", "decoy", "shortened", "saved", "samples")
     for name, summary in zip(_what_differs(list(jobs)), jobs.values(), strict=True):
         if summary is None:
             table.add_row(name, Text("failed", style="red"))
             continue
-        rates = [summary[key] for key in ("base_accuracy", "found_accuracy_oracle", "fixed", "shortened")]
-        cells = [f"{_percent(rate['rate'])} ({rate['count']}/{rate['of']})" for rate in rates]
+        rates = [summary[key] for key in ("base_accuracy", "found_accuracy_oracle", "fixed")]
+        rates += [summary["controls"].get("decoy", {}).get("base_wrong_reached"), summary["shortened"]]
+        cells = [f"{_percent(rate['rate'])} ({rate['count']}/{rate['of']})" if rate else "-" for rate in rates]
         table.add_row(name, *cells, _number(summary["layers_saved"]["mean"]), str(summary["samples"]))
     wide_console(console).print(table, Text(f"\n{folder}"))
 
@@ -149,9 +154,13 @@ def _spread(summary: Summary) -> str:
         f"layer executions to the first fix: {_mean(summary.layer_executions_to_first_fix)}",
         f"{summary.evaluations:,} evaluations, {summary.layer_executions:,.0f} layer executions"
         + (f", {rate:,.1f} evaluations per second" if rate else ""),
-        "those of controls are not counted, but the time that they took is" if summary.controls else "",
+        "those of controls are not counted, but the time that they took is" if _controlled(summary) else "",
     ]
     return "\n" + "\n".join(line for line in lines if line) + "\n"
+
+
+def _controlled(summary: Summary) -> bool:
+    return bool(summary.controls) or any(probe is not None for probe in vars(summary.probes).values())
 
 
 def _mean(mean: Mean) -> str:
@@ -164,16 +173,21 @@ def _mean(mean: Mean) -> str:
 
 
 def _example(example: Example, num_layers: int) -> Padding:
-    question = " ".join(example.question.split())
-    if len(question) > _LONGEST_QUESTION:
-        question = question[:_LONGEST_QUESTION] + "..."
+    question = _cut(example.question, _LONGEST_QUESTION)
+    before, gold = (_cut(answer, _LONGEST_ANSWER) for answer in (example.base_answer, example.gold))
     text = Text()
     text.append(f"{example.chain}", style="bold cyan")
     text.append(f"   {example.length} of {num_layers} layers, {'fixed' if example.fixed else 'shortened'}\n")
     text.append(f"{question}\n")
-    answers = f"{example.base_answer} -> {example.gold}" if example.fixed else example.gold
+    answers = f"{before} -> {gold}" if example.fixed else gold
     text.append(answers, style="green")
     return Padding(text, (1, 0, 0, 2))
+
+
+def _cut(text: str, most: int) -> str:
+    """The text on one line, with its end left out where it is longer than that."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[:most] + "..."
 
 
 def _table(*columns: str) -> Table:

@@ -53,7 +53,7 @@ cola.drawDepth = (depth, width) => {
     x: {
       label: "length: layer runs per forward pass →",
       domain: [depth.low - 0.5, depth.high + 0.5],
-      ticks: width / 90,
+      ticks: d3.ticks(depth.low, depth.high, width / 90).filter(Number.isInteger),
     },
     y: { label: null, ticks, domain: [0, 1.3 * most], tickFormat: (value) => cola.percent(value) },
     marks: [
@@ -85,7 +85,7 @@ cola.depthLabels = (depth, groups) => {
     Plot.text(depth.means, {
       fy: "group",
       frameAnchor: "top-left",
-      text: (row) => `${GROUPS[row.group].label}: ${cola.number(row.of, 0)} chains, mean ${row.mean.toFixed(1)}`,
+      text: (row) => `${GROUPS[row.group].label}: n = ${cola.number(row.of, 0)}, mean ${cola.round(row.mean, 1).toFixed(1)}`,
       fill: (row) => GROUPS[row.group].color,
       fontWeight: 600,
       fontSize: 13,
@@ -153,8 +153,13 @@ cola.drawCloud = (cloud, width) => {
     marginRight: 12,
     marginTop: 26,
     marginBottom: 38,
-    x: { label: "length: layer runs →", domain: [cloud.low - 0.5, cloud.high + 0.5] },
-    y: { label: cloud.margins ? "↑ margin (log-probability of gold − best other)" : null, ...words },
+    x: {
+      label: "length: layer runs →",
+      domain: [cloud.low - 0.5, cloud.high + 0.5],
+      ticks: d3.ticks(cloud.low, cloud.high, width / 70).filter(Number.isInteger),
+      tickFormat: "d",
+    },
+    y: { label: cloud.margins ? "↑ margin (nats)" : null, ...words },
     r: { domain: [0, many], range: [0, Math.min(11, width / (cloud.high - cloud.low + 1) / 1.5)] },
     marks: [
       Plot.gridX(GRID),

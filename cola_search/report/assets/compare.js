@@ -3,13 +3,13 @@
 
 cola.rateCell = (rate) => {
   if (!rate) return cola.numberCell("–");
-  const counts = `${rate.count}/${rate.of} [${Math.round(100 * rate.low)}, ${Math.round(100 * rate.high)}]`;
+  const counts = `${rate.count}/${rate.of} [${cola.round(100 * rate.low, 0)}, ${cola.round(100 * rate.high, 0)}]`;
   return cola.numberCell(cola.percent(rate.rate), rate.of ? counts : "no samples");
 };
 
 cola.meanCell = (mean) => {
   const interval = mean.low === null ? cola.noInterval(mean) : `[${cola.number(mean.low, 2)}, ${cola.number(mean.high, 2)}]`;
-  return cola.numberCell(cola.number(mean.mean, 2), interval);
+  return cola.numberCell(cola.number(mean.mean, 2), mean.of ? `${interval}  n = ${mean.of}` : "no samples");
 };
 
 /* A difference, bold where its interval does not hold 0. */
@@ -42,7 +42,7 @@ const RESULT_HEADS = [
 
 cola.resultRow = ({ name, link, settings, summary }) => {
   const text = link ? cola.h("a", { href: link, style: "color:var(--accent)" }, name) : name;
-  const facts = `${summary.model} · ${summary.task} · ${cola.number(summary.samples, 0)} samples`;
+  const facts = [summary.model, summary.task, cola.counted(summary.samples, "sample")].filter(Boolean).join(" · ");
   return cola.h(
     "tr",
     { "data-run": name },

@@ -33,14 +33,27 @@ cola.unpack = async (id) => {
   return JSON.parse(await new Response(stream).text());
 };
 
+/* The value rounded as Python rounds it, so that page and terminal say the same: toFixed takes 12.5 up, Python to the even 12. */
+cola.round = (value, digits) => {
+  const halves = value * 2 ** (digits + 1);
+  if (!Number.isInteger(halves) || halves % 2 === 0) return Number(value.toFixed(digits)); // no tie
+  const below = Math.floor(value * 10 ** digits);
+  return (below % 2 === 0 ? below : below + 1) / 10 ** digits;
+};
 cola.percent = (share, digits = 0) =>
-  share === null || share === undefined ? "–" : `${(100 * share).toFixed(digits)}%`;
+  share === null || share === undefined ? "–" : `${cola.round(100 * share, digits).toFixed(digits)}%`;
 cola.number = (value, digits = 1) =>
-  value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits });
+  value === null || value === undefined
+    ? "–"
+    : cola.round(value, digits).toLocaleString("en", { maximumFractionDigits: digits });
 cola.signed = (value, digits = 2) =>
-  value === null || value === undefined ? "–" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+  value === null || value === undefined
+    ? "–"
+    : `${value < 0 ? "−" : "+"}${cola.round(Math.abs(value), digits).toFixed(digits)}`;
 /* What stands in the place of an interval where values show no spread. */
 cola.noInterval = ({ of }) => (of > 1 ? `no interval: all ${of} agree` : of === 1 ? "no interval: a single one" : "");
+/* `1 sample`, `2 samples`. */
+cola.counted = (number, one, many = `${one}s`) => `${cola.number(number)} ${number === 1 ? one : many}`;
 cola.letter = (index) => (index < 26 ? String.fromCharCode(65 + index) : `#${index}`);
 
 cola.OUTCOMES = {

@@ -53,7 +53,7 @@ cola.reachTip = (series) => {
 /* The whole model as a point with its interval. */
 cola.wholeModel = ({ base, num_layers: layers, low, high }) => {
   const end = layers > (low + high) / 2;
-  const place = { dy: 16, dx: end ? -5 : 5, textAnchor: end ? "end" : "start" };
+  const place = { dy: base.rate < 0.12 ? -14 : 16, dx: end ? -5 : 5, textAnchor: end ? "end" : "start" };
   const bar = { stroke: "var(--ink)", strokeWidth: 6, strokeOpacity: 0.25, strokeLinecap: "round" };
   return [
     Plot.ruleX([layers], { y1: base.low, y2: base.high, ...bar }),
@@ -80,7 +80,7 @@ cola.drawAnytime = (curve, width, { color, percent }) => {
     marks: [
       Plot.gridY(GRID),
       Plot.gridX(GRID),
-      ...curve.controls.flatMap(cola.controlLine),
+      ...cola.controlLines(curve.controls),
       ...cola.band(curve.points, color),
       Plot.tip(curve.points, Plot.pointerX({ x: WHERE, y: VALUE, title })),
       Plot.dot(curve.points.slice(-1), { x: WHERE, y: VALUE, r: 4.5, fill: color }),
@@ -89,9 +89,24 @@ cola.drawAnytime = (curve, width, { color, percent }) => {
   });
 };
 
-cola.controlLine = (control) => {
+/* Each label stands above its line, or below where there is no room; of two lines close together the lower one's goes below. */
+cola.controlLines = (controls) => {
+  const sorted = [...controls].sort((a, b) => b.rate - a.rate);
+  const shifts = cola.labelShifts(sorted);
+  return sorted.flatMap((control, at) => cola.controlLine(control, shifts[at]));
+};
+
+cola.labelShifts = ([high, low]) => {
+  if (!low) return [high?.rate > 0.88 ? 9 : -8];
+  const close = high.rate - low.rate < 0.13;
+  if (close && low.rate < 0.08) return [-21, -8];
+  const top = high.rate > 0.88 ? 9 : -8;
+  return [top, !close ? -8 : top > 0 ? 22 : 9];
+};
+
+cola.controlLine = (control, dy) => {
   const { color } = KINDS[control.kind];
-  const place = { frameAnchor: "left", dx: 4, dy: control.rate > 0.88 ? 9 : -8 };
+  const place = { frameAnchor: "left", dx: 4, dy };
   return [
     Plot.ruleY([control.rate], { stroke: color, strokeWidth: 1.6, strokeDasharray: "5 3" }),
     Plot.text([control], { y: "rate", text: "label", fill: color, ...place, ...HALO }),

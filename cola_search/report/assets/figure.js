@@ -20,7 +20,7 @@ cola.figure = ({ title, text, caption, legend, draw, name }) => {
   );
   const figure = cola.h(
     "figure",
-    { class: "panel", id: `figure-${name}` },
+    { class: "panel", id: `figure-${name}`, "aria-label": title },
     cola.h(
       "div",
       { class: "figure-head" },
@@ -69,22 +69,23 @@ cola.saveSvg = (svg, name) => {
 
 /* Rates with their intervals, one row each, gold-using rows beside their controls. */
 cola.forest = (rows, width, { label = "share of samples", domain = [0, 1], percent = true, ticks = [] } = {}) => {
-  const narrow = width < 560;
+  const narrow = width < 560; // there the label and the counts stand above the bar
   const longest = Math.max(...rows.map((row) => row.label.length));
-  const left = Math.min(narrow ? 0.42 * width : 0.34 * width, 20 + 7.1 * longest);
+  const left = narrow ? 10 : Math.min(0.34 * width, 20 + 7.1 * longest);
+  const counts = (row) => (row.count === undefined ? `n = ${row.of}` : `${row.count} / ${row.of}`);
   const show = (value) => (percent ? cola.percent(value) : cola.number(value));
   const known = rows.filter((row) => row.rate !== null);
   const tips = { x: false, y: true, fill: false, rate: true, interval: true };
   return Plot.plot({
     width,
-    height: 44 + rows.length * 31,
+    height: 44 + rows.length * (narrow ? 44 : 31),
     marginLeft: left,
     marginRight: narrow ? 60 : 140,
-    marginTop: 4,
+    marginTop: narrow ? 14 : 4,
     marginBottom: 38,
     style: { fontSize: "13px" },
     x: { domain, label, tickFormat: percent ? (value) => cola.percent(value) : undefined, ticks: narrow ? 3 : 6 },
-    y: { domain: rows.map((row) => row.label), label: null, tickSize: 0, padding: 0.4 },
+    y: { domain: rows.map((row) => row.label), label: null, tickSize: 0, padding: 0.4, axis: narrow ? null : "left" },
     marks: [
       Plot.gridX(GRID),
       domain[0] < 0 ? Plot.ruleX([0], { stroke: "var(--muted)" }) : null,
@@ -117,11 +118,19 @@ cola.forest = (rows, width, { label = "share of samples", domain = [0, 1], perce
         fontVariant: "tabular-nums",
       }),
       narrow
-        ? null
+        ? Plot.text(rows, {
+            frameAnchor: "left",
+            y: "label",
+            text: (row) => `${row.label}: ${counts(row)}`,
+            dy: -17,
+            textAnchor: "start",
+            fill: "currentColor",
+            fontSize: 12,
+          })
         : Plot.text(rows, {
             frameAnchor: "right",
             y: "label",
-            text: (row) => (row.count === undefined ? "" : `${row.count} / ${row.of}`),
+            text: counts,
             dx: 132,
             textAnchor: "end",
             fill: "var(--muted)",

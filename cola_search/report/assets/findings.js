@@ -19,7 +19,7 @@ cola.card = ({ label, value, detail, against = [], color, oracle }) => {
   );
 };
 
-cola.counted = (rate, of) => [`${rate.count} of ${rate.of} ${of}`, cola.interval(rate)];
+cola.rateLines = (rate, of) => [`${rate.count} of ${rate.of} ${of}`, cola.interval(rate)];
 
 /* What stands beside the fix rate, because alone it means little. */
 cola.besideFixes = ({ controls, probes }) => {
@@ -42,17 +42,17 @@ cola.baseCard = ({ base_accuracy: base, facts }) => {
   return cola.card({
     label: "whole model",
     value: cola.percent(base.rate),
-    detail: cola.counted(base, "right"),
+    detail: cola.rateLines(base, "right"),
     against,
   });
 };
 
 cola.savedCard = ({ layers_saved: saved, num_layers: layers, controls }) => {
-  const decoy = controls.decoy?.length.mean ?? null;
+  const decoy = controls.decoy?.length;
   const limits = `95% interval ${cola.number(saved.low)} to ${cola.number(saved.high)}`;
   const interval = saved.low === null ? cola.noInterval(saved) : limits;
-  const detail = [`of ${layers}, base right`, interval];
-  const against = decoy === null ? [] : [cola.fact("a decoy that is reached", cola.number(layers - decoy))];
+  const detail = [saved.of ? `mean, of ${layers}; n = ${saved.of} base-right` : "no sample base-right", interval];
+  const against = decoy?.of ? [cola.fact(`decoys, n = ${decoy.of}`, cola.number(layers - decoy.mean))] : [];
   const look = { color: "var(--shortened)", oracle: true };
   return cola.card({ label: "layers saved", value: cola.number(saved.mean), detail, against, ...look });
 };
@@ -62,7 +62,7 @@ cola.cards = (summary) => {
   const fixes = {
     label: "fixed",
     value: cola.percent(fixed.rate),
-    detail: cola.counted(fixed, "base-wrong"),
+    detail: cola.rateLines(fixed, "base-wrong"),
     color: "var(--fixed)",
     oracle: true,
     against: cola.besideFixes(summary),
@@ -70,47 +70,46 @@ cola.cards = (summary) => {
   const shorter = {
     label: "shortened",
     value: cola.percent(shortened.rate),
-    detail: cola.counted(shortened, "base-right"),
+    detail: cola.rateLines(shortened, "base-right"),
     color: "var(--shortened)",
     oracle: true,
   };
   const confirmed = {
     label: "verdicts confirmed",
     value: cola.percent(agreement.rate),
-    detail: agreement.of ? cola.counted(agreement, "checked") : ["none was checked"],
+    detail: agreement.of ? cola.rateLines(agreement, "checked") : ["none was checked"],
     against: [cola.fact("near ties", cola.number(summary.near_ties, 0))],
   };
   const cards = [cola.baseCard(summary), cola.card(fixes), cola.card(shorter), cola.savedCard(summary)];
   return cola.h("div", { class: "cards" }, cards, cola.card(confirmed));
 };
 
-const counted = (number, one, many = `${one}s`) => `${cola.number(number)} ${number === 1 ? one : many}`;
-
 /* The result in two sentences, with the decoys in the same breath as the fixes. */
 cola.lede = ({ fixed, shortened, controls, layers_saved: saved, num_layers: layers }) => {
   const decoy = controls.decoy?.base_wrong_reached;
   const luck = decoy?.of ? `; sent after a wrong answer instead, it got there for ${decoy.count} of ${decoy.of}` : "";
   const all = saved.of === 1 ? "its shortest right chain has" : `the shortest right chains of all ${saved.of} have a mean of`;
-  const depth = saved.mean === null ? "" : `; ${all} ${counted(Number((layers - saved.mean).toFixed(1)), "layer")}`;
+  const depth = saved.mean === null ? "" : `; ${all} ${cola.counted(cola.round(layers - saved.mean, 1), "layer")}`;
   const sentences = [
     fixed.of &&
       "With the gold answer to guide it (ORACLE), the search found a chain that answers right for " +
-        `${fixed.count} of the ${counted(fixed.of, "sample")} that the whole model gets wrong${luck}.`,
+        `${fixed.count} of the ${cola.counted(fixed.of, "sample")} that the whole model gets wrong${luck}.`,
     shortened.of &&
-      `Of the ${counted(shortened.of, "sample")} that the model gets right, ` +
-        `${counted(shortened.count, "needs", "need")} fewer than its ${layers} layers${depth}.`,
+      `Of the ${cola.counted(shortened.of, "sample")} that the model gets right, ` +
+        `${cola.counted(shortened.count, "needs", "need")} fewer than its ${layers} layers${depth}.`,
   ];
   return sentences.filter(Boolean).join(" ");
 };
 
 cola.heading = (run, summary) => {
+  const controlled = [summary.controls, summary.probes].some((all) => Object.values(all).some(Boolean));
   const facts = [
     ["samples", cola.number(summary.samples, 0)],
-    ["layers", summary.num_layers],
+    ["layers", summary.num_layers || null],
     ["metric", summary.facts.metric],
     ["evaluations", cola.number(summary.evaluations, 0)],
     ["layer executions", cola.number(summary.layer_executions, 0)],
-    ["evaluations per second", cola.number(summary.evaluations_per_second)],
+    [`evaluations per second${controlled ? ", with the time of controls" : ""}`, cola.number(summary.evaluations_per_second)],
     ["seed", run.run.seed],
     ["run", run.name],
     ["cola_search", run.run.version],
@@ -137,7 +136,7 @@ cola.section = (id, title, note, ...children) => {
 
 cola.findings = (summary, forest) => {
   const note =
-    "Intervals are 95% (Wilson). ORACLE: the right chain was chosen with the gold answer of the very sample; it is no " +
+    "Intervals are 95%: Wilson's for shares (tries of one sample taken together), Student's t for means. ORACLE: the right chain was chosen with the gold answer of the very sample; it is no " +
     "accuracy that one could deploy. A control shows what the same search reaches by luck.";
   const warnings = summary.warnings.map((text) => cola.h("li", {}, text));
   const rates = {
@@ -174,13 +173,13 @@ cola.example = (example, numLayers, open) => {
       "div",
       { class: "facts" },
       cola.badge(example.fixed ? "fixed" : "shortened"),
-      cola.h("b", {}, `${numLayers} → ${example.length} layer runs`),
+      cola.h("b", {}, `${numLayers} → ${cola.counted(example.length, "layer run")}`),
       cola.h("span", {}, answers.map((text) => `“${cut(text, 60)}”`).join(" → ")),
       cola.oracle(),
       open && cola.h("button", { class: "button", type: "button", onclick: open }, "open"),
     ),
     cola.h("p", { class: "note" }, cut(example.question, 220)),
-    cola.strip(cola.parseChain(example.chain), numLayers),
+    cola.fittedStrip(cola.parseChain(example.chain), numLayers),
   );
 };
 

@@ -13,7 +13,7 @@ cola.depthSection = ({ depth, usage, voids }) => {
     cola.figure({
       name: `usage-${group}`,
       title: `Layer use: ${group} samples`,
-      text: `the best chains of ${cola.number(usage[group].of, 0)} samples`,
+      text: `the best chains of ${cola.counted(usage[group].of, "sample")}`,
       legend: USES,
       draw: (width) => cola.drawUsage(usage[group], width),
     });
@@ -33,7 +33,7 @@ cola.depthSection = ({ depth, usage, voids }) => {
       title: "Layers by phase: what the prior saw",
       text:
         `Share of tokens that use each layer (1 - voids, alpha ${voids.alphas.join(", ")}), mean of ` +
-        `${cola.number(voids.of, 0)} samples; below, the share of their best chains that run it (ORACLE).`,
+        `${cola.counted(voids.of, "sample")}; below, the share of their best chains that run it (ORACLE).`,
       draw: (width) => cola.drawVoids(voids, width),
     });
   const columns = cola.h("div", { class: "columns" }, uses);
@@ -44,7 +44,7 @@ cola.paretoSection = ({ cloud, reach }) => {
   const clouds = cola.figure({
     name: "cloud",
     title: "Pareto cloud",
-    text: `${cola.number(cloud.chains, 0)} chains evaluated. Rings: the best chain of a sample.`,
+    text: `${cola.counted(cloud.chains, "chain")} evaluated. Rings: the best chain of a sample.`,
     legend: [
       ["right", "var(--right)"],
       ["wrong", "var(--wrong)"],
@@ -66,7 +66,7 @@ cola.anytimeSection = (anytime) => {
     cola.figure({
       name: `anytime-${name}`,
       title,
-      text: `over ${cola.number(anytime[name].of, 0)} samples`,
+      text: `over ${cola.counted(anytime[name].of, "sample")}`,
       draw: (width) => cola.drawAnytime(anytime[name], width, { color, percent }),
     });
   const curves = [
@@ -94,7 +94,9 @@ cola.runPage = async (page) => {
   const { summary, figures } = cola.data;
   const rows = cola.makeRows(await cola.unpack("samples"));
   const sheet = cola.sampleSheet(summary.num_layers);
-  const note = "Click a row to open it. Margin: log-probability of the gold answer minus the best other one.";
+  const note =
+    "Click a row to open it. Margin, in nats: of options, the log-probability of the gold one minus that of the best other; " +
+    "of a written answer, the mean lead of the gold answer's tokens, 0 where the model writes it.";
   const judged = Object.keys(figures).length > 0;
   const sections = [
     cola.findings(summary, judged ? figures.forest : null),

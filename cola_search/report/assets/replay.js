@@ -116,6 +116,6 @@ cola.chainList = (detail, numLayers, jump) => {
     });
     if (holder.clientHeight) holder.scrollTop = rows[step].offsetTop - holder.clientHeight / 2;
   };
-  const summary = cola.h("summary", { class: "note" }, `all ${rows.length} chains`);
+  const summary = cola.h("summary", { class: "note" }, rows.length === 1 ? "the only chain" : `all ${rows.length} chains`);
   return { node: cola.h("details", { open: true }, summary, holder), update };
 };

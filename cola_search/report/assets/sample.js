@@ -47,15 +47,15 @@ cola.outputList = (detail) => {
 
 cola.controlText = (name, { reached, length, evaluations, layer_executions: spent }) => {
   const what = name === "decoy" ? "A decoy search, sent after a wrong answer," : "Random chains with the same budget";
-  const effort = `${cola.number(evaluations, 0)} evaluations, ${cola.number(spent, 0)} layer executions`;
+  const effort = `${cola.counted(evaluations, "evaluation")}, ${cola.counted(Math.round(spent), "layer execution")}`;
   return reached
-    ? `${what} got there with ${length} layer runs (${effort}).`
+    ? `${what} got there with ${cola.counted(length, "layer run")} (${effort}).`
     : `${what} did not get there (${effort}).`;
 };
 
 /* What a control that is no search counted on this sample. */
 cola.probeText = (name, { tries, right, base_right: base, reached, refused }) => {
-  if (refused) return `${cola.probeNames[name] ?? name}: not applicable, ${refused}.`;
+  if (refused || !tries) return `${cola.probeNames[name] ?? name}: not applicable, ${refused || "nothing to try"}.`;
   const beside = base === null ? "" : `, the whole model on ${base}`;
   const share = reached === null ? "" : `; at least one is right with probability ${cola.percent(reached)}`;
   return `${cola.probeNames[name] ?? name}: right on ${cola.number(right)} of ${tries}${beside}${share}.`;
@@ -68,10 +68,18 @@ cola.probeNames = {
   undo_one_edit: "This chain with one edit undone",
 };
 
-cola.costText = ({ counts, seconds, verification }) =>
-  `${cola.number(counts.evaluations, 0)} evaluations, ${cola.number(counts.layer_executions, 0)} layer executions, ` +
-  `${cola.number(counts.simulations, 0)} simulations, ${cola.number(seconds)} s. Verified one by one: ` +
-  `${verification.agreed} of ${verification.checked} verdicts agree, ${verification.near_ties} near ties.`;
+cola.costText = ({ counts, seconds, verification, controls, probes }) => {
+  const controlled = [controls, probes].some((all) => Object.keys(all).length);
+  const spent = [
+    cola.counted(counts.evaluations, "evaluation"),
+    cola.counted(Math.round(counts.layer_executions), "layer execution"),
+    cola.counted(counts.simulations, "simulation"),
+    `${cola.number(seconds)} s${controlled ? " with the controls" : ""}`,
+  ];
+  const { checked, agreed, near_ties: ties } = verification;
+  const agree = `${agreed} of ${cola.counted(checked, "verdict")} ${agreed === 1 ? "agrees" : "agree"}`;
+  return `${spent.join(", ")}. Verified one by one: ${agree}, ${cola.counted(ties, "near tie")}.`;
+};
 
 /* Why the best chain may be longer than a right one in the list below, or there be none. */
 cola.refusedText = ({ best, chains }) => {

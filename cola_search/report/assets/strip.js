@@ -46,6 +46,19 @@ cola.strip = (layers, numLayers, width = 1160) => {
   );
 };
 
+/* The strip at the width that there is, so that its numbers can be read in a narrow window too. */
+cola.fittedStrip = (layers, numLayers) => {
+  let drawn = 1160;
+  const holder = cola.h("div", {}, cola.strip(layers, numLayers, drawn));
+  new ResizeObserver(() => {
+    const width = Math.min(1160, holder.clientWidth);
+    if (width < 60 || Math.abs(width - drawn) < 4) return;
+    drawn = width;
+    holder.replaceChildren(cola.strip(layers, numLayers, width));
+  }).observe(holder);
+  return holder;
+};
+
 cola.stripBox = (layer, row, { cell, tall, step }, look, ...children) => {
   const size = { width: Math.max(0.8, cell - 2), height: tall - 1, rx: Math.min(4, cell / 4) };
   return cola.svg("rect", { x: 5 + layer * cell, y: row * step + 0.5, ...size, ...look }, ...children);
@@ -83,14 +96,16 @@ cola.stripStepsBack = (rows, { cell, tall, step }) =>
 
 cola.stripNumbers = (numLayers, high, cell) => {
   const every = cell < 15 ? 5 : 1;
-  const shown = d3.range(numLayers).filter((layer) => layer % every === 0 || layer === numLayers - 1);
+  const last = numLayers - 1;
+  const fits = (layer) => layer % every === 0 && (last - layer) * cell >= 14;
+  const shown = d3.range(numLayers).filter((layer) => layer === last || fits(layer));
   const look = { "text-anchor": "middle", "font-size": 10, fill: "var(--muted)" };
   return shown.map((layer) => cola.svg("text", { x: 4 + (layer + 0.5) * cell, y: high - 3, ...look }, String(layer)));
 };
 
 /* A chain with its facts beside its picture. */
 cola.chainBlock = (title, layers, numLayers, facts) => {
-  const length = cola.h("span", {}, `${layers.length} layer runs`);
+  const length = cola.h("span", {}, cola.counted(layers.length, "layer run"));
   const line = cola.h("div", { class: "facts" }, cola.h("b", {}, title), length, facts);
-  return cola.h("div", { class: "chain-block" }, line, cola.strip(layers, numLayers));
+  return cola.h("div", { class: "chain-block" }, line, cola.fittedStrip(layers, numLayers));
 };

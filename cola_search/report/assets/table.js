@@ -8,7 +8,7 @@ const COLUMNS = [
   { key: "outcome", label: "outcome", width: "124px" },
   { key: "length", label: "length", width: "56px", number: true },
   { key: "saved", label: "saved", width: "52px", number: true },
-  { key: "base_margin", label: "margin before", width: "96px", number: true },
+  { key: "base_margin", label: "margin before", width: "110px", number: true },
   { key: "margin", label: "after", width: "62px", number: true },
   { key: "verified", label: "verified", width: "72px" },
   { key: "chain", label: "chain", width: "190px" },
@@ -142,13 +142,14 @@ cola.sampleTable = (rows, numLayers, open) => {
     body.replaceChildren(
       ...drawn.map((row, offset) => cola.tableRow(row, first + offset, numLayers, () => open(row, visible))),
     );
-    if (!visible.length) body.append(cola.h("div", { class: "empty" }, "No sample passes these filters."));
+    const none = rows.length ? "No sample passes these filters." : "There are no samples yet.";
+    if (!visible.length) body.append(cola.h("div", { class: "empty" }, none));
   };
   const refresh = () => {
     visible = cola.sortRows(cola.filterRows(rows, state), state.key, state.descending);
     body.style.height = `${Math.max(2, visible.length) * ROW}px`;
     scroll.setAttribute("aria-rowcount", String(visible.length + 1));
-    count.textContent = `${cola.number(visible.length, 0)} of ${cola.number(rows.length, 0)} samples`;
+    count.textContent = `${cola.number(visible.length, 0)} of ${cola.counted(rows.length, "sample")}`;
     for (const cell of head.children) {
       const direction = state.descending ? "descending" : "ascending";
       cell.setAttribute("aria-sort", cell.dataset.key === state.key ? direction : "none");
