@@ -66,7 +66,7 @@ class Slot:
             max_restarts=0,  # the pool replaces actors itself, so that it can count and choose
             max_task_retries=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self.group, 0),
-        ).remote(threads)
+        ).remote(threads, gpu="GPU" in need)
         self._watch(self.actor.start.remote(factory))
 
     def join(self, facts: Facts) -> None:
