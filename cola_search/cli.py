@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -18,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cola_search import listing
+from cola_search.combinations import check_read
 from cola_search.conf_path import conf_path
 from cola_search.config import (
     HYDRA_VERSION_BASE,
@@ -84,12 +84,6 @@ class Command:
         """Whether one of the flags was typed."""
         return any(flag.partition("=")[0] in names for flag in self.flags)
 
-    @property
-    def run_dir(self) -> str | None:
-        """The folder that was typed."""
-        values = [text.partition("=")[2] for text in self.overrides if text.startswith("run_dir=")]
-        return values[-1].strip("'\"") if values else None
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; its exit code: 0, 1 (a job failed), 2 (the user must change something) or 130 (stopped)."""
@@ -119,15 +113,18 @@ def read_command(arguments: Sequence[str]) -> Command:
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
+    jobs: list[Settings] = []
     if command.runs or command.shows_settings:
         # Composed here as well as by Hydra, so that a mistake in any job is told before the first one starts.
-        compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
+        jobs = compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
+        check_read(command.overrides, jobs)
     if not command.runs:
         return _start_hydra(command, [])
-    folder = Path(command.run_dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    folder = _folder(jobs)
     _make_folder(folder)
-    if command.run_dir is None:
-        command.overrides.append(f"run_dir='{folder}'")
+    # Named once and for all: what it is made of, such as the time, may come out otherwise when Hydra composes a job.
+    quoted = str(folder).replace("'", r"\'")
+    command.overrides.append(f"run_dir='{quoted}'")
     failures: list[int] = []
     try:
         code = _start_hydra(command, failures, shlex.join(["cola-search", *arguments]))
@@ -137,6 +134,16 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     if not command.sweep:
         return max(failures, default=code)
     return max(code, _end_sweep(folder, len(sweep_folders(command.overrides)), failures))
+
+
+def _folder(jobs: list[Settings]) -> Path:
+    """The folder of the command: of its run, or above those of the jobs of a sweep. Raises UserError if jobs name several."""
+    folders = list(dict.fromkeys(job.run_dir for job in jobs))
+    if len(folders) > 1:
+        raise UserError(
+            f"run_dir is {folders[0]} for one job and {folders[1]} for another: name one folder, and each gets one below it."
+        )
+    return Path(folders[0])
 
 
 def _start_hydra(command: Command, failures: list[int], typed: str = "cola-search") -> int:

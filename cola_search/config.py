@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cola_search.cluster_settings import ClusterSettings
+from cola_search.combinations import check_combinations
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
 from cola_search.hydra_source import OPEN_GROUPS, SCHEME, job_folder, register
@@ -149,17 +150,7 @@ class Settings:
             raise UserError(f"seed={self.seed} must not be negative.")
         if not self.run_dir.strip():
             raise UserError("run_dir is empty: name a folder.")
-        prior = self.prior.kind
-        if self.objective.kind == "menu" and prior != "uniform":
-            raise UserError(f"prior={prior}: objective=menu searches with the uniform prior; leave prior out.")
-        if self.search.algorithm == "drllm_released" and prior != "uniform":
-            walk = "search=drllm_released is a walk that takes no prior"
-            raise UserError(f"prior={prior}: {walk}; leave prior out, or choose another search.")
-        gpus = self.cluster.gpus_per_replica
-        if not isinstance(gpus, str) and gpus > 1 and self.model.device_map is None:
-            raise UserError(
-                f"cluster.gpus_per_replica={gpus:g} needs model.device_map=auto: without it a model takes one GPU."
-            )
+        check_combinations(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as config.yaml holds it."""
@@ -200,7 +191,12 @@ def compose_jobs(overrides: Sequence[str], *, sweep: bool, config_dir: str | Non
     more = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}','{SCHEME}://']"] if config_dir else []
     with _hydra_with_our_conf(), _one_sentence():
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
-        return [to_settings(hydra.compose(PRIMARY, overrides=[*job, *more])) for job in jobs]
+        composed = [hydra.compose(PRIMARY, overrides=[*job, *more]) for job in jobs]
+        settings = []
+        for config in composed:
+            OmegaConf.copy_cache(composed[0], config)  # the time in a run_dir is that of the first job
+            settings.append(to_settings(config))
+        return settings
 
 
 def sweep_folders(overrides: Sequence[str]) -> set[str]:
