@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -169,6 +170,38 @@ def test_ctrl_c_says_how_to_go_on(runs: _Runs, capfd: pytest.CaptureFixture[str]
     runs.behave = interrupt
     assert main(["seed=1", "tracking=none"]) == 130
     assert f"cola-search seed=1 tracking=none run_dir={runs[0].run_dir}" in capfd.readouterr().err
+
+
+def test_being_told_to_end_is_as_ctrl_c(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
+    def end(settings: Settings) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    runs.behave = end
+    assert main(["seed=1", "run_dir=out"]) == 130
+    assert "to go on: cola-search seed=1 run_dir=out" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_before_there_is_a_folder_is_no_crash(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "compose_jobs", interrupted)
+    assert main(["seed=1"]) == 130
+    assert capfd.readouterr().err == "cola-search: stopped.\n"
+
+
+def test_a_sweep_does_not_fail_for_a_job_of_an_earlier_one_in_its_folder(
+    runs: _Runs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("out/seed=9").mkdir(parents=True)
+    Path("out/seed=9/FAILED").touch()
+    assert main(["-m", "seed=0,1", "run_dir=out"]) == 0
+    out, err = capfd.readouterr()
+    assert "seed=9" in out and "failed;" not in err
 
 
 def test_a_sweep_runs_every_job_in_a_folder_of_its_own(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
