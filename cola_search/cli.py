@@ -29,11 +29,11 @@ from cola_search.config import (
     Settings,
     compose_jobs,
     prepare_hydra,
-    quote_names,
     sweep_folders,
     to_settings,
 )
 from cola_search.errors import UserError
+from cola_search.hydra_source import quote_names
 from cola_search.record_writer import FolderRefused
 from cola_search.run_folder import FAILED
 
