@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from cola_search.cluster_settings import ClusterSettings
+from cola_search.combinations import check_read
 from cola_search.conf_path import conf_path
 from cola_search.config import ControlSettings, PriorSettings, Settings, TrackingSettings, VerifySettings
 from cola_search.errors import UserError
@@ -37,7 +38,7 @@ def search(
 
     preset: how to search, a file of conf/search; `settings` are fields of SearchSettings that differ from it.
     Raises UserError, before anything is searched, for a preset or setting that does not exist, a value that does not fit,
-    and a prior that was learnt from items of this task.
+    a setting that this search does not read, and a prior that was learnt from items of this task.
     """
     known = {field.name for field in fields(SearchSettings)}
     if unknown := sorted(set(settings) - known):
@@ -56,6 +57,7 @@ def search(
         controls=controls,
         tracking=TrackingSettings(),
     )
+    check_read([f"search.{key}={value}" for key, value in settings.items()], [everything])
     check_apart(prior, ((sample_id, task.question(sample_id)) for sample_id in task.ids))
     worker = Worker(everything, model, task)
     return (Record.from_dict(worker.work([sample_id])[0]) for sample_id in task.ids)

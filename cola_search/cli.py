@@ -3,14 +3,17 @@
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cola_search import listing
+from cola_search.combinations import check_read
 from cola_search.conf_path import conf_path
 from cola_search.config import (
     HYDRA_VERSION_BASE,
@@ -25,11 +29,11 @@ from cola_search.config import (
     Settings,
     compose_jobs,
     prepare_hydra,
-    quote_names,
     sweep_folders,
     to_settings,
 )
 from cola_search.errors import UserError
+from cola_search.hydra_source import quote_names
 from cola_search.record_writer import FolderRefused
 from cola_search.run_folder import FAILED
 
@@ -84,12 +88,6 @@ class Command:
         """Whether one of the flags was typed."""
         return any(flag.partition("=")[0] in names for flag in self.flags)
 
-    @property
-    def run_dir(self) -> str | None:
-        """The folder that was typed."""
-        values = [text.partition("=")[2] for text in self.overrides if text.startswith("run_dir=")]
-        return values[-1].strip("'\"") if values else None
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; its exit code: 0, 1 (a job failed), 2 (the user must change something) or 130 (stopped)."""
@@ -101,6 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         _say(str(error))
         return USER_ERROR
+    except KeyboardInterrupt:  # before there was a folder to go on in
+        _say("stopped.")
+        return INTERRUPTED
 
 
 def read_command(arguments: Sequence[str]) -> Command:
@@ -119,24 +120,55 @@ def read_command(arguments: Sequence[str]) -> Command:
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
+    jobs: list[Settings] = []
     if command.runs or command.shows_settings:
         # Composed here as well as by Hydra, so that a mistake in any job is told before the first one starts.
-        compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
+        jobs = compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
+        check_read(command.overrides, jobs)
     if not command.runs:
         return _start_hydra(command, [])
-    folder = Path(command.run_dir or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    folder = _folder(jobs)
     _make_folder(folder)
-    if command.run_dir is None:
-        command.overrides.append(f"run_dir='{folder}'")
+    # Named once and for all: what it is made of, such as the time, may come out otherwise when Hydra composes a job.
+    quoted = str(folder).replace("'", r"\'")
+    command.overrides.append(f"run_dir='{quoted}'")
     failures: list[int] = []
     try:
-        code = _start_hydra(command, failures, shlex.join(["cola-search", *arguments]))
+        with _told_to_end():
+            code = _start_hydra(command, failures, shlex.join(["cola-search", *arguments]))
     except KeyboardInterrupt:
         _say(f"stopped. What was done is in {folder}; to go on: {_resume(arguments, folder)}")
         return INTERRUPTED
     if not command.sweep:
         return max(failures, default=code)
-    return max(code, _end_sweep(folder, len(sweep_folders(command.overrides)), failures))
+    return max(code, _end_sweep(folder, sweep_folders(command.overrides), failures))
+
+
+def _folder(jobs: list[Settings]) -> Path:
+    """The folder of the command: of its run, or above those of the jobs of a sweep. Raises UserError if jobs name several."""
+    folders = list(dict.fromkeys(job.run_dir for job in jobs))
+    if len(folders) > 1:
+        raise UserError(
+            f"run_dir is {folders[0]} for one job and {folders[1]} for another: name one folder, and each gets one below it."
+        )
+    return Path(folders[0])
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM (`docker stop`, a batch system) is as Ctrl-C: replicas and tracking are let go, and it is told how to go on."""
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _start_hydra(command: Command, failures: list[int], typed: str = "cola-search") -> int:
@@ -216,9 +248,11 @@ def _leave(marker: Path, text: str) -> None:
         log.warning("cannot write %s: %s", marker, error.strerror)
 
 
-def _end_sweep(folder: Path, count: int, failures: list[int]) -> int:
-    """Prints the table of a sweep over so many folders. Jobs may have run in other processes, so what counts is what lies
-    in their folders."""
+def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
+    """Prints the table of all jobs below the folder, and says how many of those named, which are this command's, failed.
+
+    Jobs may have run in other processes, so what counts is what lies in their folders.
+    """
     from cola_search.report.terminal import print_objectives, print_sweep
 
     jobs, objectives = listing.sweep_jobs(folder), listing.objective_jobs(folder)
@@ -226,11 +260,11 @@ def _end_sweep(folder: Path, count: int, failures: list[int]) -> int:
         print_objectives(objectives, str(folder))
     if jobs or not objectives:
         print_sweep(jobs, str(folder))
-    missing = count - len(jobs) - len(objectives)  # of a job that was killed there may be no sign
-    of = max(count, len(jobs) + len(objectives))
-    failed = max(min(len(failures), of), sum(summary is None for summary in jobs.values()) + max(0, missing))
+    # of a job that was killed there may be no sign
+    failed = sum(jobs.get(name) is None and name not in objectives for name in names)
+    failed = max(failed, min(len(failures), len(names)))
     if failed:
-        _say(f"{failed} of {of} jobs failed; each has the reason in its file {FAILED}")
+        _say(f"{failed} of {len(names)} jobs failed; each has the reason in its file {FAILED}")
     return JOB_FAILED if failed else OK
 
 

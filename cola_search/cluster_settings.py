@@ -25,8 +25,8 @@ class ClusterSettings:
     mode: "ray", or "inprocess" (one replica in the driver's own process, for tests and debugging).
     address: None (RAY_ADDRESS, else a private Ray on this machine), "local", "auto", "HOST:PORT" or "ray://HOST:PORT".
     replicas: a number, or "auto": as many as the cluster holds, more when nodes join.
-    gpus_per_replica: "auto" (1 where the cluster has GPUs, else 0), a fraction (replicas share one GPU; their memory
-        is the user's matter), or a whole number (one model over several GPUs of one node).
+    gpus_per_replica: "auto" (1 where the cluster has GPUs and model.device is not cpu, else 0), a fraction (replicas share
+        one GPU; their memory is the user's matter), or a whole number (one model over several GPUs of one node).
     cpus_per_replica: cores to reserve on Ray; also the number of threads that a replica there computes with. In this process
         engine.threads says how many.
     calls_in_flight: calls on their way to one replica, so that it does not wait for the driver.

@@ -3,7 +3,6 @@
 Nothing here imports torch, transformers or Ray, so every mistake is told before anything is loaded.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -20,9 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cola_search.cluster_settings import ClusterSettings
+from cola_search.combinations import check_combinations
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
-from cola_search.hydra_source import OPEN_GROUPS, SCHEME, job_folder, register
+from cola_search.hydra_source import SCHEME, job_folder, register
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective_settings import ObjectiveSettings
@@ -149,17 +149,7 @@ class Settings:
             raise UserError(f"seed={self.seed} must not be negative.")
         if not self.run_dir.strip():
             raise UserError("run_dir is empty: name a folder.")
-        prior = self.prior.kind
-        if self.objective.kind == "menu" and prior != "uniform":
-            raise UserError(f"prior={prior}: objective=menu searches with the uniform prior; leave prior out.")
-        if self.search.algorithm == "drllm_released" and prior != "uniform":
-            walk = "search=drllm_released is a walk that takes no prior"
-            raise UserError(f"prior={prior}: {walk}; leave prior out, or choose another search.")
-        gpus = self.cluster.gpus_per_replica
-        if not isinstance(gpus, str) and gpus > 1 and self.model.device_map is None:
-            raise UserError(
-                f"cluster.gpus_per_replica={gpus:g} needs model.device_map=auto: without it a model takes one GPU."
-            )
+        check_combinations(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as config.yaml holds it."""
@@ -200,7 +190,12 @@ def compose_jobs(overrides: Sequence[str], *, sweep: bool, config_dir: str | Non
     more = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}','{SCHEME}://']"] if config_dir else []
     with _hydra_with_our_conf(), _one_sentence():
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
-        return [to_settings(hydra.compose(PRIMARY, overrides=[*job, *more])) for job in jobs]
+        composed = [hydra.compose(PRIMARY, overrides=[*job, *more]) for job in jobs]
+        settings = []
+        for config in composed:
+            OmegaConf.copy_cache(composed[0], config)  # the time in a run_dir is that of the first job
+            settings.append(to_settings(config))
+        return settings
 
 
 def sweep_folders(overrides: Sequence[str]) -> set[str]:
@@ -216,7 +211,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
         for text in overrides:
             try:
-                parsed.append(parser.parse_override(text))
+                parsed += parser.parse_overrides([text])
             except HydraException:
                 key, _, value = text.partition("=")
                 advice = f"quote the value: {key}=\"'{value}'\"" if value else "write KEY=VALUE"
@@ -224,27 +219,17 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-_PLAIN_NAME = re.compile(r"[\w./\\+$%*@?|-]+", re.ASCII)
-_NAMED = re.compile(rf"(?P<key>\+?(?:{'|'.join(OPEN_GROUPS)})|run_dir)=(?P<value>(?!\w+\()[^'\"\[{{$][^'\"$]*)")
-
-
-def quote_names(override: str) -> str:
-    """The override with the names of models, tasks and folders quoted where Hydra's grammar would trip over them.
-
-    `model=pypi://P==1/a,smollm2` becomes `model='pypi://P==1/a',smollm2`: a comma still separates the jobs of a sweep,
-    except in run_dir, which is one folder.
-    """
-    match = _NAMED.fullmatch(override)
-    if match is None:
-        return override
-    key, value = match["key"], match["value"]
-    names = [value] if key == "run_dir" else value.split(",")
-    return f"{key}=" + ",".join(name if _PLAIN_NAME.fullmatch(name) else f"'{name}'" for name in names)
-
-
 def group_names() -> list[str]:
     """The configuration groups that a user chooses from, in alphabetical order."""
     return sorted(path.name for path in conf_path().iterdir() if path.is_dir() and path.name != "hydra")
+
+
+_NOT_BY_HYDRA = {
+    "hydra.searchpath": "name a folder of configuration files with --config-dir",
+    "hydra.run.dir": "name the folder with run_dir",
+    "hydra.sweep.dir": "name the folder with run_dir",
+    "hydra.sweep.subdir": "a sweep goes on by the names of its folders, which are those of the settings",
+}
 
 
 def _check_keys(overrides: Sequence[Override], *, sweep: bool) -> None:
@@ -254,8 +239,8 @@ def _check_keys(overrides: Sequence[Override], *, sweep: bool) -> None:
     free = tuple(path.removesuffix("*") for path in known if path.endswith(".*"))
     for override in overrides:
         key = override.key_or_group
-        if key == "hydra.searchpath":
-            raise UserError(f"{key} cannot be set: name a folder of configuration files with --config-dir.")
+        if key in _NOT_BY_HYDRA:
+            raise UserError(f"{key} cannot be set: {_NOT_BY_HYDRA[key]}.")
         if key.startswith("hydra"):
             continue
         if key not in known and not key.startswith(free or ("\0",)):

@@ -63,6 +63,24 @@ def job_folder(overrides: list[str]) -> str:
     return f"{name[:_LONGEST_FOLDER]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+_PLAIN_NAME = re.compile(r"[\w./\\+$%*@?|-]+", re.ASCII)
+_NAMED = re.compile(rf"(?P<key>\+?(?:{'|'.join(OPEN_GROUPS)})|run_dir)=(?P<value>(?!\w+\()[^'\"\[{{$][^'\"$]*)")
+
+
+def quote_names(override: str) -> str:
+    """The override with the names of models, tasks and folders quoted where Hydra's grammar would trip over them.
+
+    `model=pypi://P==1/a,smollm2` becomes `model='pypi://P==1/a',smollm2`: a comma still separates the jobs of a sweep,
+    except in run_dir, which is one folder.
+    """
+    match = _NAMED.fullmatch(override)
+    if match is None:
+        return override
+    key, value = match["key"], match["value"]
+    names = [value] if key == "run_dir" else value.split(",")
+    return f"{key}=" + ",".join(name if _PLAIN_NAME.fullmatch(name) else f"'{name}'" for name in names)
+
+
 def register(defaults: Mapping[str, Any]) -> None:
     """Makes Hydra know the source and the resolver above, and `defaults` as the config named `schema`.
 

@@ -3,7 +3,9 @@
 import logging
 import os
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +34,8 @@ def ray_session(address: str | None) -> Iterator[bool]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     private = address == "local"
     with _quiet_terminal(), _loopback(private):
-        _init(address, private)
+        with _signals_as_they_are():
+            _init(address, private)
         try:
             yield private
         finally:
@@ -66,6 +69,15 @@ def _init(address: str, private: bool) -> None:
         )
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"cluster.address={address}: Ray cannot be reached{remedy} ({reason})") from error
+
+
+@contextmanager
+def _signals_as_they_are() -> Iterator[None]:
+    """Whoever heeds SIGTERM still hears it when Ray has started: Ray's own way is to abort with a trace of its C++."""
+    heeded = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(heeded) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, heeded)
 
 
 def _knock(address: str) -> None:

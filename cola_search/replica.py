@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 Answer = tuple[str, Any]
 Facts = dict[str, Any]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 
 @runtime_checkable
@@ -31,14 +32,19 @@ class Candidate(Protocol):
 
 
 class Replica:
-    """The actor: synchronous, so that its calls run one after the other in the order in which they were sent."""
+    """The actor: synchronous, so that its calls run one after the other in the order in which they were sent.
 
-    def __init__(self, threads: int) -> None:
+    threads: how many it computes with. gpu: whether a GPU, or a share of one, is reserved for it.
+    """
+
+    def __init__(self, threads: int, *, gpu: bool) -> None:
         self.threads = threads
         self.worker: Worker | None = None
         self.candidate: Candidate | None = None
         for name in THREAD_VARIABLES:  # read when numpy and torch are imported, which is why `start` unpickles late
             os.environ[name] = str(threads)
+        for name in () if gpu else GPU_VARIABLES:  # Ray shows a process that reserved no GPU all of them
+            os.environ[name] = ""
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def start(self, factory: bytes) -> Answer:

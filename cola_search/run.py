@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cola_search.cluster import make_backend
-from cola_search.cluster_settings import PoolLimits
+from cola_search.cluster_settings import AUTO, ClusterSettings, PoolLimits
 from cola_search.config import Settings
 from cola_search.order import longest_first
 from cola_search.pool import GIVEN_UP, Pool
@@ -84,7 +85,7 @@ def _search(
     """Searches the samples; evaluations per second of this process, None if nothing was evaluated."""
     progress.update(0)
     founding = Founding(Path(settings.run_dir), settings, make_worker)
-    with make_backend(settings.cluster, founding, founding.settle) as backend:
+    with make_backend(_cluster(settings), founding, founding.settle) as backend:
         for lump in Pool(backend, order, _limits(settings)).lumps():
             records = [_record(settings, data) for data in lump]
             writer.append(*records)
@@ -98,6 +99,12 @@ def _search(
                     progress.say(f"sample {record.sample} failed: {record.error}{remedy}")
             progress.update(backend.ready)
         return progress.evaluations_per_second
+
+
+def _cluster(settings: Settings) -> ClusterSettings:
+    """The cluster's settings: a model that is told to stay on the CPU waits for no GPU and holds none."""
+    cpu = settings.model.device == "cpu" and settings.cluster.gpus_per_replica == AUTO
+    return replace(settings.cluster, gpus_per_replica=0) if cpu else settings.cluster
 
 
 def _given_up(record: Record) -> bool:

@@ -60,6 +60,7 @@ _RELEASED = {
     "max_edits": None,
     "nested": True,
 }
+LOCAL_SEARCHES = ("hill_climbing", "greedy", "beam")
 _SHARES = ("random_child", "hazard", "skip_share")
 
 
@@ -140,6 +141,11 @@ class SearchSettings:
                 raise UserError(f"search.{key}={getattr(self, key)} is a probability; it must lie in 0 to 1.")
         if self.hazard == 1:
             raise UserError("search.hazard=1 edits every layer; it must be below 1.")
+        if self.algorithm in LOCAL_SEARCHES and self.space != "edits":
+            raise UserError(
+                f"search.space={self.space}: search.algorithm={self.algorithm} tries edits of the whole chain alone; "
+                "set search.space=edits, or choose another search."
+            )
         for key, value in _RELEASED.items() if self.algorithm == "drllm_released" else ():
             if getattr(self, key) != value:
                 raise UserError(

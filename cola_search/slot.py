@@ -66,7 +66,7 @@ class Slot:
             max_restarts=0,  # the pool replaces actors itself, so that it can count and choose
             max_task_retries=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(self.group, 0),
-        ).remote(threads)
+        ).remote(threads, gpu="GPU" in need)
         self._watch(self.actor.start.remote(factory))
 
     def join(self, facts: Facts) -> None:
@@ -101,7 +101,9 @@ class Slot:
         own = isinstance(error, ActorDiedError) and not error.preempted and self._node_lives()
         if own and getattr(error, "actor_init_failed", False):  # such as a package that is missing on its node
             return "died", f"its process died: {str(error).strip().splitlines()[-1]}"
-        if own or isinstance(error, OutOfMemoryError):
+        if isinstance(error, OutOfMemoryError):  # of the node, not of a GPU: Ray ends a process before the kernel does
+            return "died", "its node ran out of memory; lower cluster.replicas or engine.memory"
+        if own:
             return "died", "its process died"
         return "cut off", "its node or the connection was lost"
 

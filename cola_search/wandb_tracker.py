@@ -154,7 +154,8 @@ class WandbTracker:
     def _send(self, run: "wandb.Run", payload: dict[str, Any]) -> None:
         """Logs at the next step, which the folder keeps: an offline run begins at 0 again, over what was sent before."""
         kept = self._folder / "wandb-run-step"
-        step = max(run.step, int(kept.read_text()) if kept.exists() else 0)
+        # a disk that was full, or a kill, may have left it empty
+        step = max(run.step, int((kept.read_text() if kept.exists() else "") or 0))
         kept.write_text(f"{step + 1}\n", encoding="utf-8")
         run.log(payload, step=step, commit=True)
 
@@ -192,7 +193,7 @@ class _Stride:
 def run_id(folder: Path) -> str:
     """The id of the folder's W&B run, made on the first call and kept in the folder, wherever that is moved to."""
     path = folder / "wandb-run-id"
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(secrets.token_hex(4) + "\n", encoding="utf-8")
     return path.read_text(encoding="utf-8").strip()

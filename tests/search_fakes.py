@@ -10,7 +10,7 @@ from cola_search.baselines import Searcher, make_search
 from cola_search.chain import Chain
 from cola_search.lessons import Lessons
 from cola_search.outcome import Outcome, Score
-from cola_search.settings import SearchSettings
+from cola_search.settings import LOCAL_SEARCHES, SearchSettings
 
 Judge = Callable[[Chain], Score]
 
@@ -45,7 +45,9 @@ def repeats(*layers: int) -> Judge:
 def searcher(
     num_layers: int = 12, seed: int = 0, menu: Sequence[Chain] = (), table: np.ndarray | None = None, **settings: object
 ) -> Searcher:
-    """A search with these settings and the uniform prior."""
+    """A search with these settings and the uniform prior; local searches have the one space that they know."""
+    if settings.get("algorithm") in LOCAL_SEARCHES:
+        settings = {"space": "edits", **settings}
     made = SearchSettings(**settings)  # type: ignore[arg-type]
     prior = priors.uniform(num_layers, made.hazard, made.skip_share) if table is None else table
     return make_search(made, num_layers, prior, np.random.default_rng(seed), Lessons(menu, menu))

@@ -43,6 +43,7 @@ def test_a_mistake_is_told_before_the_first_record_is_asked_for(tiny_model: Load
     for words, message in (
         ({"simulations": "20"}, r"search\.simulations='20' must be a whole number"),
         ({"min_length": 50}, r"search\.min_length=50 is above the 6 layers"),
+        ({"beam_width": 2}, r"search\.beam_width=2 would not be read: it is for search=beam"),
         ({"simulations": 2.5}, r"search\.simulations=2\.5 must be a whole number"),
         ({"prior": PriorSettings(kind="learnt", records=str(tmp_path / "none.jsonl"))}, r"none\.jsonl cannot be read"),
         ({"preset": "drllm_released", "prior": PriorSettings(kind="voids")}, r"prior=voids: search=drllm_released"),

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -81,6 +82,37 @@ def test_a_folder_may_have_any_name(runs: _Runs, tmp_path: Path) -> None:
     assert Path(runs[0].run_dir).resolve() == odd
 
 
+def test_a_folder_may_be_named_by_the_settings(runs: _Runs) -> None:
+    assert main(["run_dir=runs/${task.name}-${seed}", "seed=3"]) == 0
+    assert [path.name for path in Path("runs").iterdir()] == ["arc_easy-3"]
+    assert main(["-m", "run_dir=sweep/${task.name}", "seed=0,1"]) == 0
+    assert [path.name for path in Path("sweep").iterdir()] == ["arc_easy"]
+    assert [settings.run_dir for settings in runs[1:]] == ["sweep/arc_easy/seed=0", "sweep/arc_easy/seed=1"]
+
+
+def test_a_folder_may_be_named_in_a_file_of_the_users_own(runs: _Runs) -> None:
+    Path("more/experiment").mkdir(parents=True)
+    Path("more/experiment/mine.yaml").write_text("# @package _global_\nrun_dir: 'it''s mine'\n")
+    assert main(["--config-dir", "more", "experiment=mine"]) == 0
+    assert runs[0].run_dir == "it's mine"
+
+
+def test_jobs_of_a_sweep_cannot_name_folders_of_their_own(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "seed=0,1", "run_dir=out/${seed}"]) == 2
+    assert "run_dir is out/0 for one job and out/1 for another: name one folder" in capfd.readouterr().err
+    assert not runs and not Path("out").exists()
+
+
+def test_a_setting_that_no_job_reads_is_told_before_anything_runs(
+    runs: _Runs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prior.records=some/records.jsonl", "run_dir=out"]) == 2
+    said = "cola-search: prior.records=some/records.jsonl would not be read: it is for prior=learnt; leave it out.\n"
+    assert capfd.readouterr().err == said
+    assert not runs and not Path("out").exists()
+    assert main(["-m", "prior=uniform,voids", "prior.alpha=0.5", "run_dir=out"]) == 0
+
+
 def test_a_mistake_is_one_sentence_and_exit_code_2(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["search.typo=3"]) == 2
     out, err = capfd.readouterr()
@@ -138,6 +170,38 @@ def test_ctrl_c_says_how_to_go_on(runs: _Runs, capfd: pytest.CaptureFixture[str]
     runs.behave = interrupt
     assert main(["seed=1", "tracking=none"]) == 130
     assert f"cola-search seed=1 tracking=none run_dir={runs[0].run_dir}" in capfd.readouterr().err
+
+
+def test_being_told_to_end_is_as_ctrl_c(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
+    def end(settings: Settings) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    runs.behave = end
+    assert main(["seed=1", "run_dir=out"]) == 130
+    assert "to go on: cola-search seed=1 run_dir=out" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_before_there_is_a_folder_is_no_crash(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "compose_jobs", interrupted)
+    assert main(["seed=1"]) == 130
+    assert capfd.readouterr().err == "cola-search: stopped.\n"
+
+
+def test_a_sweep_does_not_fail_for_a_job_of_an_earlier_one_in_its_folder(
+    runs: _Runs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("out/seed=9").mkdir(parents=True)
+    Path("out/seed=9/FAILED").touch()
+    assert main(["-m", "seed=0,1", "run_dir=out"]) == 0
+    out, err = capfd.readouterr()
+    assert "seed=9" in out and "failed;" not in err
 
 
 def test_a_sweep_runs_every_job_in_a_folder_of_its_own(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:
@@ -264,7 +328,7 @@ def test_the_command_line_is_taken_apart() -> None:
     command = read_command(["seed=1,2", "-m", "--cfg", "job", "model=pypi://P==1/a", "run_dir=x y"])
     assert command.flags == ["-m", "--cfg", "job"]
     assert command.overrides == ["seed=1,2", "model='pypi://P==1/a'", "run_dir='x y'"]
-    assert (command.sweep, command.runs, command.run_dir) == (True, False, "x y")
+    assert (command.sweep, command.runs) == (True, False)
 
 
 def test_arguments_of_the_process_are_left_as_they_were(runs: _Runs) -> None:

@@ -134,6 +134,11 @@ def test_replicas_share_one_gpu_by_fractions(cluster: Cluster) -> None:
     assert sorted(gpu_of.values()) == ["0", "0", "1", "1"]
 
 
+def test_a_replica_that_reserved_no_gpu_sees_none(cluster: Cluster) -> None:
+    records = run(IDS, EnvironmentWorker, gpus_per_replica=0)
+    assert {record["CUDA_VISIBLE_DEVICES"] for record in records} == {""}
+
+
 def test_one_replica_gets_several_gpus_and_its_threads(cluster: Cluster) -> None:
     records = run(IDS, EnvironmentWorker, gpus_per_replica=2, replicas=1, cpus_per_replica=2)
     assert {(record["CUDA_VISIBLE_DEVICES"], record["OMP_NUM_THREADS"]) for record in records} == {("0,1", "2")}

@@ -19,9 +19,10 @@ from cola_search.config import (
     compose_settings,
     group_names,
     prepare_hydra,
-    quote_names,
+    sweep_folders,
 )
 from cola_search.errors import UserError
+from cola_search.hydra_source import quote_names
 from cola_search.schema import key_paths
 
 OPTIONS = [
@@ -142,6 +143,9 @@ def test_a_prior_that_a_menu_would_not_use_is_refused() -> None:
         ("seed=1,2", r"seed=1,2 names several values: add -m"),
         ("search.c=a=b", r"search\.c=a=b cannot be read as KEY=VALUE: quote the value"),
         ("run_dir=${nothing}", r"run_dir: .*nothing"),
+        ("hydra.run.dir=x", r"hydra\.run\.dir cannot be set: name the folder with run_dir"),
+        ("hydra.sweep.dir=x", r"hydra\.sweep\.dir cannot be set: name the folder with run_dir"),
+        ("hydra.sweep.subdir=x", r"hydra\.sweep\.subdir cannot be set: a sweep goes on by the names"),
         ("hydra.searchpath=[file://x]", r"hydra\.searchpath cannot be set: name a folder .* with --config-dir"),
     ],
 )
@@ -164,6 +168,12 @@ def test_a_mistake_is_told_before_anything_heavy_is_imported() -> None:
 def test_a_mistake_in_any_job_of_a_sweep_is_told_before_the_first() -> None:
     with pytest.raises(UserError, match=r"search\.simulations=0"):
         compose_jobs(["search.simulations=50,0"], sweep=True)
+
+
+def test_a_sweep_may_name_its_options_by_a_pattern() -> None:
+    jobs = compose_jobs(["verify=glob(*,exclude=none)"], sweep=True)
+    assert [settings.verify.scope for settings in jobs] == ["best", "front"]
+    assert sweep_folders(["verify=glob(*,exclude=none)"]) == {"verify=best", "verify=front"}
 
 
 def test_the_folder_of_a_run_cannot_be_swept() -> None:

@@ -71,7 +71,7 @@ def test_a_local_search_tries_edits_in_the_order_that_the_settings_give() -> Non
 @pytest.mark.parametrize("name", LOCAL)
 def test_a_local_search_tries_the_menu_for_the_verdict_of_the_base_first(name: str) -> None:
     lessons = Lessons(right=[Chain([0, 1]), Chain([2, 3, 4])], wrong=[Chain([5])])
-    settings = SearchSettings(algorithm=name, simulations=5, wave=1)  # type: ignore[arg-type]
+    settings = SearchSettings(algorithm=name, space="edits", simulations=5, wave=1)  # type: ignore[arg-type]
     for right, menu in ((True, lessons.right), (False, lessons.wrong)):
         search = make_search(settings, 12, priors.uniform(12), np.random.default_rng(0), lessons)
         asked = [chain for chain, _, _ in drive(search, lambda chain, right=right: Score(right, 0.0)).chains]
@@ -99,7 +99,13 @@ def test_the_history_of_a_local_search_begins_with_what_earlier_samples_taught()
     changes[0] = -8.0
     changes[0, 7] = 8.0
     settings = SearchSettings(
-        algorithm="hill_climbing", simulations=2, history=5.0, temperature=0.0, max_block=1, skip_share=1.0
+        algorithm="hill_climbing",
+        space="edits",
+        simulations=2,
+        history=5.0,
+        temperature=0.0,
+        max_block=1,
+        skip_share=1.0,
     )
     for lessons, asked in ((Lessons(changes=changes), True), (Lessons(), False)):
         search = make_search(settings, 12, priors.uniform(12, skip_share=1.0), np.random.default_rng(0), lessons)

@@ -154,6 +154,17 @@ def test_replicas_that_work_do_not_change_when_gpus_join(cluster: Cluster) -> No
         assert {tuple(slot.need) for slot in slots(backend)} == {("CPU",)}
 
 
+def test_gpus_that_join_after_the_first_model_is_loaded_are_left_alone_for_it_is_settled_where_the_run_computes(
+    cluster: Cluster,
+) -> None:
+    with cluster.backend() as backend:
+        slots(backend)[0].say("loaded", {"model.device": "cpu"})
+        cluster.later(backend, 0)
+        cluster.nodes.append(GPU_NODE)
+        cluster.later(backend, 10)
+        assert {tuple(slot.need) for slot in slots(backend)} == {("CPU",)}
+
+
 def test_what_is_waited_for_is_told_now_and_then_and_in_the_end_given_up(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:

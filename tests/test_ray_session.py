@@ -10,10 +10,24 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cola_search import ray_session as ray_session_module
 from cola_search.errors import UserError
 from cola_search.ray_session import ray_session
 
 HERE = Path(__file__).parent
+
+
+def test_who_heeds_sigterm_still_hears_it_when_ray_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def heed(signum: int, frame: object) -> None:
+        pass
+
+    before = signal.signal(signal.SIGTERM, heed)
+    monkeypatch.setattr(ray_session_module, "_init", lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    try:
+        with ray_session("local"):
+            assert signal.getsignal(signal.SIGTERM) is heed
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

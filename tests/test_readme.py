@@ -13,7 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from cola_search import cli
 from cola_search.chain import Chain
-from cola_search.config import compose_jobs, compose_settings, quote_names
+from cola_search.config import compose_jobs, compose_settings
+from cola_search.hydra_source import quote_names
 from cola_search.report import cli as report
 
 ROOT = Path(__file__).parent.parent

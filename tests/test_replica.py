@@ -1,5 +1,6 @@
 """What a replica answers, above all when something goes wrong in it."""
 
+import os
 import pickle
 from collections.abc import Callable
 from functools import partial
@@ -28,11 +29,11 @@ def threads_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(factory: Callable[[], Worker]) -> tuple[str, object]:
-    return Replica(threads=1).start(pickle.dumps(factory))
+    return Replica(threads=1, gpu=True).start(pickle.dumps(factory))
 
 
 def test_a_replica_is_up_once_its_worker_is_there() -> None:
-    replica = Replica(threads=1)
+    replica = Replica(threads=1, gpu=True)
     assert replica.start(pickle.dumps(partial(TellingWorker, 0.0))) == ("up", None)
     kind, records = replica.work(["a", "b"])
     assert kind == "records" and [record["sample"] for record in records] == ["a", "b"]
@@ -50,7 +51,7 @@ class Hopeful:
 
 
 def test_a_candidate_tells_its_facts_and_is_up_once_it_has_joined_the_others() -> None:
-    replica = Replica(threads=1)
+    replica = Replica(threads=1, gpu=True)
     for facts, answered in (
         ({"model.dtype": "bfloat16"}, ("refused", "model.dtype: not ours")),
         (Hopeful.facts, ("up", None)),
@@ -75,7 +76,7 @@ def test_the_threads_that_the_engine_sets_stand() -> None:
 
     before = torch.get_num_threads()
     try:
-        replica = Replica(threads=2)
+        replica = Replica(threads=2, gpu=True)
         replica.start(pickle.dumps(Threaded))
         assert torch.get_num_threads() == 2
         assert replica.join(Threaded.facts) == ("up", None) and torch.get_num_threads() == 1
@@ -84,10 +85,16 @@ def test_the_threads_that_the_engine_sets_stand() -> None:
 
 
 def test_threads_are_set_before_the_worker_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    Replica(threads=3)
+    Replica(threads=3, gpu=True)
     assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(("gpu", "seen"), [(True, "0,1"), (False, "")])
+def test_a_replica_that_reserved_no_gpu_sees_none(gpu: bool, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "0,1")
+    Replica(threads=1, gpu=gpu)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == os.environ["HIP_VISIBLE_DEVICES"] == seen
 
 
 def test_what_the_user_must_change_is_told_apart_from_what_broke() -> None:

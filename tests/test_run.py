@@ -3,13 +3,14 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from cola_search.backend import ReplicaBroken
+from cola_search.cluster_settings import ClusterSettings
 from cola_search.config import Settings, compose_settings
 from cola_search.errors import UserError
 from cola_search.pool import GIVEN_UP
@@ -114,6 +115,26 @@ def test_ray_replicas_give_the_records_of_one_process(tiny_folder: Path, tmp_pat
     ]
     run(settings(tiny_folder, tmp_path / "ray", *overrides))
     assert lines(tmp_path / "ray") == lines(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reserved"),
+    [
+        ([], "auto"),
+        (["model.device=cpu"], 0),
+        (["model.device=cpu", "cluster.gpus_per_replica=1"], 1),
+        (["model.device=cuda"], "auto"),
+    ],
+)
+def test_a_model_that_is_told_to_stay_on_the_cpu_reserves_no_gpu(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], reserved: float | str
+) -> None:
+    def made(cluster: ClusterSettings, *_: object) -> NoReturn:
+        raise UserError(f"reserves {cluster.gpus_per_replica}")
+
+    monkeypatch.setattr("cola_search.run.make_backend", made)
+    with pytest.raises(UserError, match=f"^reserves {reserved}"):
+        run(settings(tiny_folder, tmp_path, *overrides))
 
 
 @pytest.mark.parametrize("asked", [False, True])

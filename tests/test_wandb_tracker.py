@@ -90,6 +90,16 @@ def test_the_steps_of_a_run_that_is_gone_on_with_offline_follow_those_before(tmp
     assert first == [0, 1, 2] and second == [3, 4, 5]
 
 
+@pytest.mark.parametrize("name", ["wandb-run-step", "wandb-run-id"])
+def test_a_file_of_ours_that_a_full_disk_left_empty_ends_no_tracking(tmp_path: Path, name: str) -> None:
+    track(tmp_path / "run", "a")
+    (tmp_path / "run" / name).write_text("")
+    track(tmp_path / "run", "b", earlier="a")
+    paths = list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    assert [any("samples" in step for step in history(list(wandb_records(path)))) for path in paths] == [True, True]
+    assert (tmp_path / "run" / name).read_text().strip()
+
+
 def test_going_on_offline_with_nothing_left_to_do_has_the_whole_table(tmp_path: Path) -> None:
     track(tmp_path / "run", "ab")
     track(tmp_path / "run", "", earlier="ab")
