@@ -132,15 +132,17 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """
     for stale in target.parent.glob(f".{target.name}.tmp-*"):
         shutil.rmtree(stale, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
-    try:
-        with disk_errors(target.parent):
+    with disk_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        private = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        folder = private / target.name
+        try:
+            folder.mkdir()  # with the user's own permissions: the one around it is for this user alone
             yield folder
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Chains written out as ordinary checkpoints."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -148,17 +150,47 @@ def test_stock_lm_eval_reads_an_exported_chain_and_gives_our_verdicts(tiny_model
         assert sample.prediction(theirs) == scorer.score(sample, [chain])[0].prediction
 
 
-def test_settings_of_sampling_that_a_greedy_checkpoint_came_with_are_left_out(
-    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": False, "temperature": 0.6, "top_p": 0.9},
+        {"temperature": 0.6},
+        {"num_beams": 1, "early_stopping": True},
+    ],
+)
+def test_the_generation_config_comes_along_as_it_is_even_where_transformers_would_not_save_it(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     own = tiny_model.hf.generation_config
-    for name, value in {"do_sample": False, "temperature": 0.6, "top_p": 0.9, "top_k": 5}.items():
+    for name, value in settings.items():
         monkeypatch.setattr(own, name, value)
     folder = export_chain(tiny_model, CHAIN, tmp_path / "found")
     saved = GenerationConfig.from_pretrained(folder)
-    assert (saved.temperature, saved.top_p, saved.top_k) == (None, None, None)
+    assert {name: getattr(saved, name) for name in settings} == settings
     assert saved.eos_token_id == own.eos_token_id
-    assert own.temperature == 0.6
+
+
+def test_the_folder_of_an_export_is_open_to_whom_the_user_lets_in(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    folder = export_chain(tiny_model, CHAIN, tmp_path / "found")
+    assert folder.stat().st_mode == (tmp_path / "own").stat().st_mode
+
+
+def test_a_quantised_model_is_refused(tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_model.hf, "hf_quantizer", object(), raising=False)
+    with pytest.raises(UserError, match=r"is quantised.*from the model that it was made of"):
+        export_chain(tiny_model, CHAIN, tmp_path / "found")
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_sentence(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(UserError, match="cannot be written"):
+        export_chain(tiny_model, CHAIN, tmp_path / "found")
 
 
 _SPARSE = {**FAMILIES["deepseek_v3"], "indexer_types": ["full", "shared", "full", "full"]}

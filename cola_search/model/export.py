@@ -14,14 +14,13 @@ from cola_search.model.loading import LoadedModel, quiet
 from cola_search.model.surgery import apply_chain, find_layers, per_layer_values, probe_tokens
 from cola_search.wheels import staged_folder
 
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 _TOLERANCE_SD = 0.02  # kernels may round differently at another address; a wrong layer is off by more than 0.1
 
 
 def export_chain(
     model: LoadedModel, chain: Sequence[int], folder: str | Path, card: Mapping[str, Any] | None = None
 ) -> Path:
-    """The folder, now holding `chain` unrolled: weights, config, tokenizer, and a model card.
+    """The folder, now holding `chain` unrolled: weights, configs, tokenizer, and a model card.
 
     Repeated layers are written out once per position, so the checkpoint grows with the chain. The folder is read back
     and its logits compared with `apply_chain` before it appears. `card` is what the card says about the data: task,
@@ -35,13 +34,14 @@ def export_chain(
         raise UserError(f"{target} exists and is not an empty folder; export to another one.")
     if getattr(model.hf, "hf_quantizer", None) is not None:
         raise UserError(
-            f"{model.name} is quantised, and its layers cannot be written out; load it with dtype=bfloat16."
+            f"{model.name} is quantised, and its layers cannot be written out: export the chain from the model that it was made of."
         )
     positions = Chain(chain)
     with apply_chain(model.hf, positions):
         expected = _probe(model.hf)
     with staged_folder(target) as staged, quiet():
         _unrolled(model.hf, positions).save_pretrained(staged)
+        model.hf.generation_config.to_json_file(staged / "generation_config.json", keys_to_pop=["compile_config"])
         model.tokenizer.save_pretrained(staged)
         (staged / "README.md").write_text(model_card(model, positions, card or {}), encoding="utf-8")
         _require_same(staged, model, positions, expected)
@@ -105,17 +105,10 @@ def _unrolled(hf: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
         unrolled.load_state_dict(_unrolled_tensors(hf.state_dict(), path, chain), assign=True)
     except Exception as error:  # a config that does not go with the chain may fail anywhere in the family's code
         raise _inexpressible(hf, chain) from error
-    unrolled.generation_config = _saveable(hf.generation_config)
+    unrolled.generation_config = (
+        GenerationConfig()
+    )  # written out beside: transformers refuses to save some that it reads
     return unrolled
-
-
-def _saveable(generation_config: GenerationConfig) -> GenerationConfig:
-    """A copy without settings of sampling where nothing is sampled: transformers reads such a file and refuses to write it."""
-    config = copy.deepcopy(generation_config)
-    if config.do_sample is False:
-        for name in _SAMPLING:
-            setattr(config, name, None)
-    return config
 
 
 def _unrolled_tensors(tensors: Mapping[str, torch.Tensor], path: str, chain: Sequence[int]) -> dict[str, torch.Tensor]:
