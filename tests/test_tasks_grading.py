@@ -59,6 +59,13 @@ def test_the_last_box_counts_where_the_answer_reasons() -> None:
         ("The answer is not A, it is B", "B"),
         ("It isn't option (C) but D", "D"),
         ("25°C so B", "B"),
+        ("'D'", "D"),
+        ("The answer is not 'A' but 'B'", "B"),
+        ("A's colour is that of B", "B"),
+        ("C looks right, but the answer is 'B'.", "B"),
+        ('Of C and D, the answer is "D".', "D"),
+        ("C looks right. **Answer:** B", "B"),
+        ("C looks right. The answer is option B", "B"),
         ("", ""),
     ],
 )
