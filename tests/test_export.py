@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from families import FAMILIES, tiny
+from families import FAMILIES, tiny, tiny_with_images
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from cola_search.errors import UserError
 from cola_search.model.export import export_chain
-from cola_search.model.loading import LoadedModel
+from cola_search.model.loading import LoadedModel, load_model, model_config
 from cola_search.model.surgery import apply_chain
 
 CHAIN = [0, 1, 2, 1, 2, 4, 5]
@@ -83,6 +83,16 @@ def test_layer_types_have_the_new_length_and_order(family_model: LoadedModel, tm
     assert AutoConfig.from_pretrained(folder).layer_types == [types[3], types[3], types[0]]
     loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     assert torch.equal(logits(loaded), logits(family_model.hf, [3, 3, 0]))
+
+
+def test_a_model_that_sees_exports_with_the_chain_in_the_config_of_its_layers(
+    tiny_model: LoadedModel, tmp_path: Path
+) -> None:
+    hf = tiny_with_images()
+    folder = export_chain(replace(tiny_model, hf=hf, num_layers=4), [3, 0, 0], tmp_path / "found")
+    loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert loaded.config.text_config.num_hidden_layers == 3
+    assert torch.equal(logits(loaded), logits(hf, [3, 0, 0]))
 
 
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
@@ -191,6 +201,25 @@ def test_a_folder_that_cannot_be_written_to_is_one_sentence(
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(UserError, match="cannot be written"):
         export_chain(tiny_model, CHAIN, tmp_path / "found")
+
+
+@pytest.mark.parametrize(("device", "device_map"), [("cpu", None), ("cuda", "auto")])
+def test_the_checkpoint_is_read_back_where_there_is_room_for_it_beside_the_base(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, device_map: str | None
+) -> None:
+    read, asked = AutoModelForCausalLM.from_pretrained, []
+    monkeypatch.setattr(
+        AutoModelForCausalLM, "from_pretrained", lambda *args, **kwargs: asked.append(kwargs) or read(*args, **kwargs)
+    )
+    export_chain(replace(tiny_model, device=torch.device(device)), CHAIN, tmp_path / "found")
+    assert [kwargs["device_map"] for kwargs in asked] == [device_map]
+
+
+def test_a_model_in_low_precision_exports_with_whatever_attention_it_was_loaded(tmp_path: Path) -> None:
+    config = replace(
+        model_config("smollm2"), source="pypi", attn="eager", dtype="bfloat16", device="cpu", self_check=False
+    )
+    export_chain(load_model(config), range(30), tmp_path / "found")
 
 
 _SPARSE = {**FAMILIES["deepseek_v3"], "indexer_types": ["full", "shared", "full", "full"]}

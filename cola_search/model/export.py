@@ -112,24 +112,31 @@ def _unrolled(hf: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
 
 
 def _unrolled_tensors(tensors: Mapping[str, torch.Tensor], path: str, chain: Sequence[int]) -> dict[str, torch.Tensor]:
-    """The tensors under the names that they have in the unrolled model; a second use of a layer is a clone."""
+    """The tensors under the names that they have in the unrolled model; a second use of a layer is a copy in main memory."""
     unrolled = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{path}.")}
     for position, layer in enumerate(chain):
         prefix = f"{path}.{layer}."
         for name, tensor in tensors.items():
             if name.startswith(prefix):
-                copied = tensor.clone() if layer in chain[:position] else tensor
+                copied = tensor.to("cpu", copy=True) if layer in chain[:position] else tensor
                 unrolled[f"{path}.{position}.{name.removeprefix(prefix)}"] = copied
     return unrolled
 
 
 def _require_same(folder: Path, model: LoadedModel, chain: Sequence[int], expected: torch.Tensor) -> None:
+    spread = (
+        None if model.device.type == "cpu" else "auto"
+    )  # a GPU holds the base as well: some layers may have to wait
     loaded = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=model.dtype, local_files_only=True, use_safetensors=True
+        folder,
+        dtype=model.dtype,
+        local_files_only=True,
+        use_safetensors=True,
+        attn_implementation=model.hf.config._attn_implementation,  # in low precision another is half a deviation off
+        device_map=spread,
     )
-    loaded.to(model.device)  # type: ignore[arg-type]  # the signature is hidden by a decorator
     loaded.eval()
-    difference = (_probe(loaded) - expected).abs().max()
+    difference = (_probe(loaded).to(expected.device) - expected).abs().max()
     if not difference <= _TOLERANCE_SD * expected.std():
         raise _inexpressible(model.hf, chain)
 
