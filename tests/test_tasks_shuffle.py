@@ -35,6 +35,14 @@ def test_the_prompt_lists_the_options_anew_and_the_right_one_moves_with_its_text
     assert listed.requests[0].args[0] == before and listed.doc["choices"]["text"] == texts
 
 
+def test_an_example_that_reads_as_the_item_does_stays_as_it_is(listed: Sample) -> None:
+    own = listed.requests[0].args[0]
+    shown = [replace(each, arguments=(f"{own} B\n\n{own}", *each.args[1:])) for each in listed.requests]
+    order = [2, 0, 3, 1]
+    example, _, item = reorder(replace(listed, requests=shown), order).requests[0].args[0].partition(" B\n\n")
+    assert (example, item) == (own, reorder(listed, order).requests[0].args[0])
+
+
 def test_what_answers_a_reordered_item_right_is_the_moved_option(listed: Sample) -> None:
     moved = reorder(listed, [1, 2, 3, 0])
     verdicts = [moved.verdict(scores(*(0.0 if i == chosen else -1.0 for i in range(4)))) for chosen in range(4)]
