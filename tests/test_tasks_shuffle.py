@@ -49,6 +49,15 @@ def test_what_answers_a_reordered_item_right_is_the_moved_option(listed: Sample)
     assert [i for i, right in enumerate(verdicts) if right] == [moved.gold] != [listed.gold]
 
 
+def test_options_that_have_a_column_each_are_reordered_too() -> None:
+    sample, order = load_task("medmcqa", limit=1)[0], [2, 0, 3, 1]
+    moved = reorder(sample, order)
+    texts = [sample.doc[key] for key in ("opa", "opb", "opc", "opd")]
+    lines = [f"{letter}. {texts[i]}" for letter, i in zip("ABCD", order, strict=True)]
+    assert "\n".join(lines) in moved.requests[0].args[0]
+    assert order[moved.gold] == sample.gold
+
+
 def test_options_that_the_prompt_does_not_list_cannot_be_reordered() -> None:
     with pytest.raises(NotListed, match="does not list"):
         reorder(load_task("arc_easy", limit=1)[0], [1, 0, 2, 3])
