@@ -19,7 +19,7 @@ Doc = dict[str, Any]
 
 MAX_ANSWER_CHARS = 300
 GRADING_SECONDS = 5
-_NUMBER = re.compile(r"[-\u2212]?(?:\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+)")  # U+2212 is the minus sign of print
+_NUMBER = re.compile(r"[-\u2212]?(?:\d+(?:,\d+)*(?:\.\d+)?|(?<![\w.])\.\d+)")  # U+2212 is the minus sign of print
 _LETTER = re.compile(r"(?<![A-Za-z0-9°])([A-E])(?!['’]?[A-Za-z])")  # alone: not in "25°C" or "A's"
 _ANNOUNCED = re.compile(r"(?:[Aa]nswer|ANSWER)(?: is)?:?[\s(\[*'‘\"“]*(?:option\s+)?([A-E])(?!['’]?[A-Za-z])")
 _DENIED = re.compile(r"(?:\bnot|n't|n’t)\s+(?:option\s+|answer\s+)?[(\[*'‘\"“]*$", re.IGNORECASE)
