@@ -90,6 +90,23 @@ def test_layer_types_follow_the_chain_and_come_back() -> None:
     assert model.config.num_hidden_layers == 4
 
 
+def test_lists_of_a_config_follow_the_chain_if_name_and_length_say_so() -> None:
+    config = LlamaConfig(num_hidden_layers=4)
+    lists = {
+        "no_rope_layers": [1, 2, 3, 4],
+        "mlp_only_layers": [1, 3],  # of indices
+        "draft_layers": [0, 2],  # as long as something else
+        "multipliers": [1, 2, 3, 4],  # as long by accident
+    }
+    for name, value in lists.items():
+        setattr(config, name, value)
+    assert surgery.per_layer_values(config, [3, 1, 1], 4) == {
+        "num_hidden_layers": 3,
+        "no_rope_layers": [4, 2, 2],
+        "mlp_only_layers": [0, 1, 2],
+    }
+
+
 def test_a_chain_of_a_model_that_sees_is_told_to_the_config_of_its_layers_alone(tokens: torch.Tensor) -> None:
     model = tiny_with_images()
     before = model.config.to_dict()

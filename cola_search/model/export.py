@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel, quiet
-from cola_search.model.surgery import apply_chain, find_layers, per_layer_values, probe_tokens
+from cola_search.model.surgery import apply_chain, configs_of_layers, find_layers, per_layer_values, probe_tokens
 from cola_search.wheels import staged_folder
 
 _TOLERANCE_SD = 0.02  # kernels may round differently at another address; a wrong layer is off by more than 0.1
@@ -95,10 +95,9 @@ def _unrolled(hf: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
     """A model of `len(chain)` layers with tensors of its own for every repeat; other tensors are shared with `hf`."""
     path, layers = find_layers(hf)
     config = copy.deepcopy(hf.config)
-    for part in {id(part): part for part in (config, config.get_text_config(decoder=True))}.values():
-        if getattr(part, "num_hidden_layers", None) == len(layers):
-            for name, value in per_layer_values(part, chain, len(layers)).items():
-                setattr(part, name, value)
+    for part in configs_of_layers(config, len(layers)):
+        for name, value in per_layer_values(part, chain, len(layers)).items():
+            setattr(part, name, value)
     try:
         with torch.device("meta"):
             unrolled = type(hf)(config)
