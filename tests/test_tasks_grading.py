@@ -292,7 +292,8 @@ def test_generation_may_stop_once_a_word_or_number_cannot_go_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [".5 or 3 ", "-.5, or 3", "\u22121,234.5 x", "no.5 x", "...5. x", "1,234. x", "-7.25\n8 ", "1,.5 x", "2,,34 "]
+    "text",
+    [".5 or 3 ", "-.5, or 3", "\u22121,234.5 x", "no.5 x", "...5. x", "1,234. x", "-7.25\n8 ", "1,.5 x", "2,,34 "],
 )
 def test_the_first_number_stays_what_it_is_once_generation_may_stop(text: str) -> None:
     for end in range(len(text)):
