@@ -95,8 +95,8 @@ def _in_order(prompt: str, texts: Sequence[str]) -> bool:
 def _reordered(doc: Doc, order: Sequence[int]) -> Iterator[tuple[Doc, list[str]]]:
     """For each column of the doc that may hold its options, or set of columns: the doc with them reordered, and their texts."""
     for keys in _siblings(doc, len(order)):
-        texts = [doc[key] for key in keys]
-        yield {**doc, **dict(zip(keys, (texts[i] for i in order), strict=True))}, texts
+        listed = [str(doc[key]) for key in keys]
+        yield {**doc, **dict(zip(keys, (listed[i] for i in order), strict=True))}, listed
     for key, value in doc.items():
         if (texts := _options(value, len(order))) is not None and key not in _LABELS:
             yield {**doc, key: _permuted(value, texts, order)}, texts
