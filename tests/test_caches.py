@@ -1,8 +1,11 @@
 """What models and layers call their cache, in one version of transformers or another."""
 
+import torch
+from families import tiny
 from torch import nn
 
-from cola_search.model.caches import cache_name
+from cola_search.model.caches import cache_name, keeps_a_cache, without_cache
+from cola_search.model.surgery import apply_chain
 
 
 class Attention(nn.Module):
@@ -37,3 +40,21 @@ def test_a_layer_that_only_passes_its_cache_on_takes_its_attentions_name_for_it(
 
 def test_what_takes_no_cache_has_no_name_for_it() -> None:
     assert cache_name(nn.Linear(2, 2)) is None
+
+
+def test_a_chain_without_an_attention_layer_generates_without_a_cache() -> None:
+    hf, tokens = tiny("lfm2", layer_types=["conv", "full_attention", "conv", "conv"]), torch.tensor([[5, 6, 7]])
+    widths: list[int] = []
+    settings = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False}
+    assert keeps_a_cache(hf)
+    with apply_chain(hf, [0, 2]):
+        assert not keeps_a_cache(hf)
+        with without_cache(hf):
+            hf.model.embed_tokens.register_forward_hook(lambda module, args, output: widths.append(args[0].shape[1]))
+            answer = hf.generate(tokens, use_cache=True, **settings)[0].tolist()
+        for end in (3, 4, 5):
+            assert hf(torch.tensor([answer[:end]]), use_cache=False).logits[0, -1].argmax() == answer[end]
+    assert widths[:3] == [3, 4, 5]
+    widths.clear()
+    hf.generate(tokens, **settings)
+    assert widths == [3, 1, 1]

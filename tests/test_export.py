@@ -1,17 +1,19 @@
 """Chains written out as ordinary checkpoints."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from families import FAMILIES, tiny
+from families import FAMILIES, tiny, tiny_with_images
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from cola_search.errors import UserError
 from cola_search.model.export import export_chain
-from cola_search.model.loading import LoadedModel
+from cola_search.model.loading import LoadedModel, load_model, model_config
 from cola_search.model.surgery import apply_chain
 
 CHAIN = [0, 1, 2, 1, 2, 4, 5]
@@ -83,6 +85,16 @@ def test_layer_types_have_the_new_length_and_order(family_model: LoadedModel, tm
     assert torch.equal(logits(loaded), logits(family_model.hf, [3, 3, 0]))
 
 
+def test_a_model_that_sees_exports_with_the_chain_in_the_config_of_its_layers(
+    tiny_model: LoadedModel, tmp_path: Path
+) -> None:
+    hf = tiny_with_images()
+    folder = export_chain(replace(tiny_model, hf=hf, num_layers=4), [3, 0, 0], tmp_path / "found")
+    loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    assert loaded.config.text_config.num_hidden_layers == 3 and not hasattr(loaded.config, "num_hidden_layers")
+    assert torch.equal(logits(loaded), logits(hf, [3, 0, 0]))
+
+
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 
 
@@ -148,17 +160,73 @@ def test_stock_lm_eval_reads_an_exported_chain_and_gives_our_verdicts(tiny_model
         assert sample.prediction(theirs) == scorer.score(sample, [chain])[0].prediction
 
 
-def test_settings_of_sampling_that_a_greedy_checkpoint_came_with_are_left_out(
-    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": False, "temperature": 0.6, "top_p": 0.9},
+        {"temperature": 0.6},
+        {"num_beams": 1, "early_stopping": True},
+    ],
+)
+def test_the_generation_config_comes_along_as_it_is_even_where_transformers_would_not_save_it(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     own = tiny_model.hf.generation_config
-    for name, value in {"do_sample": False, "temperature": 0.6, "top_p": 0.9, "top_k": 5}.items():
+    for name, value in settings.items():
         monkeypatch.setattr(own, name, value)
     folder = export_chain(tiny_model, CHAIN, tmp_path / "found")
     saved = GenerationConfig.from_pretrained(folder)
-    assert (saved.temperature, saved.top_p, saved.top_k) == (None, None, None)
+    assert {name: getattr(saved, name) for name in settings} == settings
     assert saved.eos_token_id == own.eos_token_id
-    assert own.temperature == 0.6
+
+
+def test_the_folder_of_an_export_is_open_to_whom_the_user_lets_in(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    folder = export_chain(tiny_model, CHAIN, tmp_path / "found")
+    assert folder.stat().st_mode == (tmp_path / "own").stat().st_mode
+
+
+def test_a_quantised_model_is_refused(tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_model.hf, "hf_quantizer", object(), raising=False)
+    with pytest.raises(UserError, match=r"is quantised.*from the model that it was made of"):
+        export_chain(tiny_model, CHAIN, tmp_path / "found")
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_sentence(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(UserError, match="cannot be written"):
+        export_chain(tiny_model, CHAIN, tmp_path / "found")
+
+
+@pytest.mark.parametrize("below", ["found", "found/deeper"])
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(tiny_model: LoadedModel, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="cannot be written"):
+        export_chain(tiny_model, CHAIN, tmp_path / "file" / below)
+
+
+@pytest.mark.parametrize(("device", "device_map"), [("cpu", None), ("cuda", "auto")])
+def test_the_checkpoint_is_read_back_where_there_is_room_for_it_beside_the_base(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, device_map: str | None
+) -> None:
+    read, asked = AutoModelForCausalLM.from_pretrained, []
+    monkeypatch.setattr(
+        AutoModelForCausalLM, "from_pretrained", lambda *args, **kwargs: asked.append(kwargs) or read(*args, **kwargs)
+    )
+    export_chain(replace(tiny_model, device=torch.device(device)), CHAIN, tmp_path / "found")
+    assert [kwargs["device_map"] for kwargs in asked] == [device_map]
+
+
+def test_a_model_in_low_precision_exports_with_whatever_attention_it_was_loaded(tmp_path: Path) -> None:
+    config = replace(
+        model_config("smollm2"), source="pypi", attn="eager", dtype="bfloat16", device="cpu", self_check=False
+    )
+    export_chain(load_model(config), range(30), tmp_path / "found")
 
 
 _SPARSE = {**FAMILIES["deepseek_v3"], "indexer_types": ["full", "shared", "full", "full"]}

@@ -1,5 +1,6 @@
 """The hub as a source: what is asked for, what is refused, and quick sentences where it is away."""
 
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,10 +98,40 @@ def test_a_refusal_of_the_hub_is_one_sentence_with_a_remedy(
 
 
 def test_a_hub_that_does_not_answer_leaves_the_local_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "snapshots" / "0123abc"
-    fake = put(monkeypatch, FakeHub(folder, error=TimeoutError()))
-    assert hub_folder(CONFIG) == (folder, "0123abc")
+    fake = put(monkeypatch, FakeHub(tmp_path, error=TimeoutError()))
+    (tmp_path / "model.safetensors").touch()
+    assert hub_folder(CONFIG) == (tmp_path, tmp_path.name)
     assert fake.asked["local_files_only"]
+
+
+INDEX = '{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}'
+
+
+@pytest.mark.parametrize(
+    ("cached", "file"),
+    [
+        ({"tokenizer.json": "{}"}, None),
+        ({"model.safetensors.index.json": INDEX, "model-1.safetensors": ""}, None),
+        ({"other.gguf": ""}, "x.gguf"),
+    ],
+    ids=["tokenizer", "broken_download", "other_file"],
+)
+def test_a_cache_without_all_the_weights_counts_as_none(
+    cached: dict[str, str], file: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(monkeypatch, FakeHub(tmp_path, error=TimeoutError()))
+    for name, text in cached.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(HubUnavailable, match="the local cache does not hold it"):
+        hub_folder(replace(CONFIG, file=file))
+
+
+def test_a_cache_with_all_parts_of_the_weights_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, FakeHub(tmp_path, error=TimeoutError()))
+    for name in ("model-1.safetensors", "model-2.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "model.safetensors.index.json").write_text(INDEX)
+    assert hub_folder(CONFIG)[0] == tmp_path
 
 
 def test_a_hub_that_does_not_answer_and_an_empty_cache_say_so_at_once() -> None:

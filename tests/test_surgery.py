@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from families import FAMILIES, cached_logits, tiny, unrolled
+from families import FAMILIES, cached_logits, tiny, tiny_with_images, unrolled
 from transformers import (
     AutoConfig,
     LlamaConfig,
@@ -88,6 +88,35 @@ def test_layer_types_follow_the_chain_and_come_back() -> None:
         assert model.config.num_hidden_layers == 3
     assert model.config.layer_types == before
     assert model.config.num_hidden_layers == 4
+
+
+def test_lists_of_a_config_follow_the_chain_if_name_and_length_say_so() -> None:
+    config = LlamaConfig(num_hidden_layers=4)
+    lists = {
+        "no_rope_layers": [1, 2, 3, 4],
+        "mlp_only_layers": [1, 3],  # of indices
+        "draft_layers": [0, 2],  # as long as something else
+        "multipliers": [1, 2, 3, 4],  # as long by accident
+    }
+    for name, value in lists.items():
+        setattr(config, name, value)
+    assert surgery.per_layer_values(config, [3, 1, 1], 4) == {
+        "num_hidden_layers": 3,
+        "no_rope_layers": [4, 2, 2],
+        "mlp_only_layers": [0, 1, 2],
+    }
+
+
+def test_a_chain_of_a_model_that_sees_is_told_to_the_config_of_its_layers_alone(tokens: torch.Tensor) -> None:
+    model = tiny_with_images()
+    before = model.config.to_dict()
+    with apply_chain(model, EDITS["loop"]):
+        assert model.config.text_config.num_hidden_layers == 6
+        assert not hasattr(model.config, "num_hidden_layers")
+        torch.testing.assert_close(
+            cached_logits(model, tokens), model(tokens, use_cache=False).logits, atol=2e-4, rtol=0
+        )
+    assert model.config.to_dict() == before
 
 
 def test_a_config_that_cannot_be_set_leaves_no_half_change(
@@ -243,6 +272,12 @@ def test_the_self_check_catches_a_cache_slot_that_is_shared(
 ) -> None:
     monkeypatch.setattr(surgery, "_SLOT_NAMES", ())  # what public code does: the copies keep their layer's slot
     with pytest.raises(UserError, match="'llama' cannot run chains: an edited chain"):
+        self_check(llama)
+
+
+def test_the_self_check_refuses_a_model_whose_logits_are_no_numbers(llama: PreTrainedModel) -> None:
+    llama.lm_head.weight[5] = torch.nan
+    with pytest.raises(UserError, match="even untouched it decodes differently"):
         self_check(llama)
 
 

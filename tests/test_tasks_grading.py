@@ -59,6 +59,13 @@ def test_the_last_box_counts_where_the_answer_reasons() -> None:
         ("The answer is not A, it is B", "B"),
         ("It isn't option (C) but D", "D"),
         ("25°C so B", "B"),
+        ("'D'", "D"),
+        ("The answer is not 'A' but 'B'", "B"),
+        ("A's colour is that of B", "B"),
+        ("C looks right, but the answer is 'B'.", "B"),
+        ('Of C and D, the answer is "D".', "D"),
+        ("C looks right. **Answer:** B", "B"),
+        ("C looks right. The answer is option B", "B"),
         ("", ""),
     ],
 )
@@ -285,7 +292,8 @@ def test_generation_may_stop_once_a_word_or_number_cannot_go_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [".5 or 3 ", "-.5, or 3", "\u22121,234.5 x", "no.5 x", "...5. x", "1,234. x", "-7.25\n8 "]
+    "text",
+    [".5 or 3 ", "-.5, or 3", "\u22121,234.5 x", "no.5 x", "...5. x", "1,234. x", "-7.25\n8 ", "1,.5 x", "2,,34 "],
 )
 def test_the_first_number_stays_what_it_is_once_generation_may_stop(text: str) -> None:
     for end in range(len(text)):

@@ -70,6 +70,12 @@ def test_short_prompts_are_not_tokenised(monkeypatch: pytest.MonkeyPatch) -> Non
     check_fits(load_task("arc_easy"), fake_model(tokenise))
 
 
+def test_characters_of_several_bytes_may_be_as_many_tokens(monkeypatch: pytest.MonkeyPatch, short: Any) -> None:
+    arc_of(monkeypatch, "水" * 18)
+    with pytest.raises(UserError, match="needs 79 tokens"):
+        load_task("arc_easy", model=short)
+
+
 def test_a_template_that_the_model_lacks_is_refused() -> None:
     with pytest.raises(UserError, match=r"fake has no chat template"):
         load_task("arc_easy", limit=1, chat_template=True, model=fake_model())

@@ -162,6 +162,12 @@ def test_a_decoy_of_another_form_is_made_where_no_answer_has_the_form(monkeypatc
     assert drawn(monkeypatch, "59", ["0.5", "2.25"]) == {"0.5", "2.25"}
 
 
+def test_a_decoy_in_a_group_wants_an_answer_of_the_same_member() -> None:
+    task = load_task("hendrycks_math", limit=70)
+    others = list(task.other_answers(task[2], np.random.default_rng(0)))
+    assert {other.part for other in others} == {2} and len(others) > 5
+
+
 def test_a_decoy_follows_from_the_generator_alone() -> None:
     golds = [
         [item.decoy(np.random.default_rng(i), None).gold for i, item in enumerate(load_task("gsm8k", limit=20))]

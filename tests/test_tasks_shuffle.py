@@ -35,10 +35,27 @@ def test_the_prompt_lists_the_options_anew_and_the_right_one_moves_with_its_text
     assert listed.requests[0].args[0] == before and listed.doc["choices"]["text"] == texts
 
 
+def test_an_example_that_reads_as_the_item_does_stays_as_it_is(listed: Sample) -> None:
+    own = listed.requests[0].args[0]
+    shown = [replace(each, arguments=(f"{own} B\n\n{own}", *each.args[1:])) for each in listed.requests]
+    order = [2, 0, 3, 1]
+    example, _, item = reorder(replace(listed, requests=shown), order).requests[0].args[0].partition(" B\n\n")
+    assert (example, item) == (own, reorder(listed, order).requests[0].args[0])
+
+
 def test_what_answers_a_reordered_item_right_is_the_moved_option(listed: Sample) -> None:
     moved = reorder(listed, [1, 2, 3, 0])
     verdicts = [moved.verdict(scores(*(0.0 if i == chosen else -1.0 for i in range(4)))) for chosen in range(4)]
     assert [i for i, right in enumerate(verdicts) if right] == [moved.gold] != [listed.gold]
+
+
+def test_options_that_have_a_column_each_are_reordered_too() -> None:
+    sample, order = load_task("medmcqa", limit=1)[0], [2, 0, 3, 1]
+    moved = reorder(sample, order)
+    texts = [sample.doc[key] for key in ("opa", "opb", "opc", "opd")]
+    lines = [f"{letter}. {texts[i]}" for letter, i in zip("ABCD", order, strict=True)]
+    assert "\n".join(lines) in moved.requests[0].args[0]
+    assert order[moved.gold] == sample.gold
 
 
 def test_options_that_the_prompt_does_not_list_cannot_be_reordered() -> None:

@@ -140,8 +140,9 @@ def test_generate_of_transformers_itself_is_skipped_too():
 
 
 @pytest.mark.parametrize("how", ["readout", "bypass"])
-def test_only_the_chosen_phases_skip(how):
-    hf = tiny("llama")
+@pytest.mark.parametrize(("family", "sizes"), [("llama", {}), ("mamba", {"state_size": 8})])
+def test_only_the_chosen_phases_skip(how, family, sizes):
+    hf = tiny(family, **sizes)
     skipped = {}
     for phases in (("pp",), ("rg",), ("pp", "rg")):
         with skip_voids(hf, 0.8, how, phases=phases, record=True) as skipping:

@@ -13,7 +13,7 @@ from cola_search.model.layer_watch import watch_layers
 from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Stock
 from cola_search.model.surgery import apply_chain
-from cola_search.model.voids import NormRecorder, find_voids, find_voids_many, judge_norms, prompt_pass
+from cola_search.model.voids import NormRecorder, encode, find_voids, find_voids_many, judge_norms, prompt_pass
 from cola_search.tasks import load_task
 
 TEXT = "The capital of France is"
@@ -233,3 +233,10 @@ def test_a_prompt_that_the_context_does_not_hold_is_refused(tiny_model: LoadedMo
         find_voids(model, "x" * length, phases=phases)
     fits = find_voids(model, "x" * (length - 1), phases=phases)
     assert len(fits.pp) == length - 1 and len(fits.rg) == ("rg" in phases)
+
+
+def test_an_answer_is_as_long_as_asked_for_else_as_the_task_allows(tiny_model: LoadedModel):
+    stock, sample = Stock(tiny_model), load_task("arithmetic_short", limit=1, chat_template=False)[0]
+    own = stock.encode(sample).max_new_tokens
+    bounds = [encode(stock, asked, most).max_new_tokens for asked in (sample, TEXT) for most in (own - 1, None)]
+    assert bounds == [own - 1, own, own - 1, 16]

@@ -78,6 +78,7 @@ class Anatomy:
     """The parts of a model around and between its layers.
 
     device: where states come from and go to: that of the embeddings, where a `device_map` has several.
+    dtype: that of the states between the layers.
     """
 
     def __init__(self, hf: PreTrainedModel):
@@ -87,14 +88,13 @@ class Anatomy:
         self._name = path.rpartition(".")[2]
         self.layers: list[nn.Module] = list(layers)
         self.device = next(hf.parameters()).device
-        self.dtype: torch.dtype = next(layers[0].parameters()).dtype
         self._cache_names = [cache_name(layer) or CACHE_NAMES[0] for layer in self.layers]
         self._watch_one_forward()
         self._tail = self._find_tail()
 
     @torch.inference_mode()
     def _watch_one_forward(self) -> None:
-        """Learn whether layers return a tensor or a tuple, the width, the kind of mask and how many logits the head has."""
+        """Learn whether layers return a tensor or a tuple, its width and dtype, the kind of mask and how many logits there are."""
         seen: dict[str, Any] = {}
 
         def watch(module, args, kwargs, output):
@@ -110,7 +110,9 @@ class Anatomy:
         rest = seen["output"][1:] if isinstance(seen["output"], tuple) else None
         self._as_layer_output = (lambda h: h) if rest is None else (lambda h: (h, *rest))
         self.hidden_name = hidden_name(self.layers[0])
-        self.width: int = seen["call"][self.hidden_name].shape[-1]
+        states: Tensor = seen["call"][self.hidden_name]
+        self.width: int = states.shape[-1]
+        self.dtype: torch.dtype = states.dtype  # a quantised layer keeps its weights in another
         mask = seen["call"].get("attention_mask")
         eager = self.hf.config._attn_implementation == "eager" or (mask is not None and mask.is_floating_point())
         self.additive_masks: bool = eager

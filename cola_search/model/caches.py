@@ -42,6 +42,14 @@ def keeps_a_cache(hf: PreTrainedModel) -> bool:
     return True
 
 
+def holds_tokens(cache: Any) -> bool:
+    """Whether a pass that is handed this cache goes on from tokens before; recurrent states do not know of how many."""
+    try:
+        return bool(cache.get_seq_length() > 0)
+    except ValueError:  # no layer of it is attention
+        return bool(cache.has_previous_state())
+
+
 @contextmanager
 def without_cache(hf: PreTrainedModel) -> Iterator[None]:
     """Until the block ends every pass of `hf` and of its `generate` reads all tokens, whatever it is told of a cache."""

@@ -11,17 +11,16 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel, quiet
-from cola_search.model.surgery import apply_chain, find_layers, per_layer_values, probe_tokens
+from cola_search.model.surgery import apply_chain, configs_of_layers, find_layers, per_layer_values, probe_tokens
 from cola_search.wheels import staged_folder
 
-_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 _TOLERANCE_SD = 0.02  # kernels may round differently at another address; a wrong layer is off by more than 0.1
 
 
 def export_chain(
     model: LoadedModel, chain: Sequence[int], folder: str | Path, card: Mapping[str, Any] | None = None
 ) -> Path:
-    """The folder, now holding `chain` unrolled: weights, config, tokenizer, and a model card.
+    """The folder, now holding `chain` unrolled: weights, configs, tokenizer, and a model card.
 
     Repeated layers are written out once per position, so the checkpoint grows with the chain. The folder is read back
     and its logits compared with `apply_chain` before it appears. `card` is what the card says about the data: task,
@@ -35,13 +34,14 @@ def export_chain(
         raise UserError(f"{target} exists and is not an empty folder; export to another one.")
     if getattr(model.hf, "hf_quantizer", None) is not None:
         raise UserError(
-            f"{model.name} is quantised, and its layers cannot be written out; load it with dtype=bfloat16."
+            f"{model.name} is quantised, and its layers cannot be written out: export the chain from the model that it was made of."
         )
     positions = Chain(chain)
     with apply_chain(model.hf, positions):
         expected = _probe(model.hf)
     with staged_folder(target) as staged, quiet():
         _unrolled(model.hf, positions).save_pretrained(staged)
+        model.hf.generation_config.to_json_file(staged / "generation_config.json", keys_to_pop=["compile_config"])
         model.tokenizer.save_pretrained(staged)
         (staged / "README.md").write_text(model_card(model, positions, card or {}), encoding="utf-8")
         _require_same(staged, model, positions, expected)
@@ -95,48 +95,47 @@ def _unrolled(hf: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
     """A model of `len(chain)` layers with tensors of its own for every repeat; other tensors are shared with `hf`."""
     path, layers = find_layers(hf)
     config = copy.deepcopy(hf.config)
-    for part in {id(part): part for part in (config, config.get_text_config(decoder=True))}.values():
-        if getattr(part, "num_hidden_layers", None) == len(layers):
-            for name, value in per_layer_values(part, chain, len(layers)).items():
-                setattr(part, name, value)
+    for part in configs_of_layers(config, len(layers)):
+        for name, value in per_layer_values(part, chain, len(layers)).items():
+            setattr(part, name, value)
     try:
         with torch.device("meta"):
             unrolled = type(hf)(config)
         unrolled.load_state_dict(_unrolled_tensors(hf.state_dict(), path, chain), assign=True)
     except Exception as error:  # a config that does not go with the chain may fail anywhere in the family's code
         raise _inexpressible(hf, chain) from error
-    unrolled.generation_config = _saveable(hf.generation_config)
+    unrolled.generation_config = (
+        GenerationConfig()
+    )  # written out beside: transformers refuses to save some that it reads
     return unrolled
 
 
-def _saveable(generation_config: GenerationConfig) -> GenerationConfig:
-    """A copy without settings of sampling where nothing is sampled: transformers reads such a file and refuses to write it."""
-    config = copy.deepcopy(generation_config)
-    if config.do_sample is False:
-        for name in _SAMPLING:
-            setattr(config, name, None)
-    return config
-
-
 def _unrolled_tensors(tensors: Mapping[str, torch.Tensor], path: str, chain: Sequence[int]) -> dict[str, torch.Tensor]:
-    """The tensors under the names that they have in the unrolled model; a second use of a layer is a clone."""
+    """The tensors under the names that they have in the unrolled model; a second use of a layer is a copy in main memory."""
     unrolled = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{path}.")}
     for position, layer in enumerate(chain):
         prefix = f"{path}.{layer}."
         for name, tensor in tensors.items():
             if name.startswith(prefix):
-                copied = tensor.clone() if layer in chain[:position] else tensor
+                copied = tensor.to("cpu", copy=True) if layer in chain[:position] else tensor
                 unrolled[f"{path}.{position}.{name.removeprefix(prefix)}"] = copied
     return unrolled
 
 
 def _require_same(folder: Path, model: LoadedModel, chain: Sequence[int], expected: torch.Tensor) -> None:
+    spread = (
+        None if model.device.type == "cpu" else "auto"
+    )  # a GPU holds the base as well: some layers may have to wait
     loaded = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=model.dtype, local_files_only=True, use_safetensors=True
+        folder,
+        dtype=model.dtype,
+        local_files_only=True,
+        use_safetensors=True,
+        attn_implementation=model.hf.config._attn_implementation,  # in low precision another is half a deviation off
+        device_map=spread,
     )
-    loaded.to(model.device)  # type: ignore[arg-type]  # the signature is hidden by a decorator
     loaded.eval()
-    difference = (_probe(loaded) - expected).abs().max()
+    difference = (_probe(loaded).to(expected.device) - expected).abs().max()
     if not difference <= _TOLERANCE_SD * expected.std():
         raise _inexpressible(model.hf, chain)
 

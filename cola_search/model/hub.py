@@ -1,5 +1,6 @@
 """A model repository of the hub as a local folder: safetensors or GGUF only, no code, a quick answer when offline."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 _SIDE_FILES = ["*.json", "*.jinja", "*.txt", "tokenizer*", "*.model"]
 _UNWANTED = ["consolidated*", "original/*", "*.index.json.bak"]  # second copies of the same weights
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
+_INDEX = "model.safetensors.index.json"
 _SECONDS_TO_ANSWER = 5.0
 
 
@@ -35,16 +37,20 @@ def hub_folder(config: ModelConfig) -> tuple[Path, str]:
     commit, names = _ask_hub(config)
     revision = commit or config.revision or "main"
     try:
-        folder = snapshot_download(
-            config.hub_id,
-            revision=revision,
-            allow_patterns=_patterns(config, names),
-            ignore_patterns=_UNWANTED,
-            local_files_only=commit is None,
+        folder = Path(
+            snapshot_download(
+                config.hub_id,
+                revision=revision,
+                allow_patterns=_patterns(config, names),
+                ignore_patterns=_UNWANTED,
+                local_files_only=commit is None,
+            )
         )
+        if commit is None and not _holds_weights(folder, config):
+            raise LocalEntryNotFoundError(f"{folder} lacks weights.")
     except Exception as error:
         raise HubUnavailable(_sentence(config, error)) from error
-    return Path(folder), commit or Path(folder).name
+    return folder, commit or folder.name
 
 
 def refuse_unreadable(names: list[str], file: str | None, where: str) -> None:
@@ -65,6 +71,16 @@ def refuse_unreadable(names: list[str], file: str | None, where: str) -> None:
             f"{where} holds pickled weights only, which can run code when they are read: convert them to safetensors."
         )
     raise UserError(f"{where} holds no weights; it needs *.safetensors files or one GGUF file.")
+
+
+def _holds_weights(folder: Path, config: ModelConfig) -> bool:
+    """Whether a snapshot of the cache has all its weights: some hold a tokenizer only, or what came before a broken download."""
+    names = {entry.name for entry in folder.iterdir()}
+    if config.file:
+        return config.file in names
+    if _INDEX in names:
+        return set(json.loads((folder / _INDEX).read_text())["weight_map"].values()) <= names
+    return any(name.endswith((".safetensors", ".gguf")) for name in names)
 
 
 def _patterns(config: ModelConfig, names: list[str]) -> list[str]:

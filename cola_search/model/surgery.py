@@ -81,6 +81,12 @@ def apply_chain(hf: PreTrainedModel, chain: Sequence[int]) -> Iterator[PreTraine
             setattr(holder, name, layers)
 
 
+def configs_of_layers(config: PreTrainedConfig, num_layers: int) -> list[PreTrainedConfig]:
+    """Of a model's config and that of the decoder in it, which may be the same, those that speak of the layers."""
+    configs = {id(each): each for each in (config, config.get_text_config(decoder=True))}
+    return [each for each in configs.values() if getattr(each, "num_hidden_layers", None) == num_layers]
+
+
 def per_layer_values(config: PreTrainedConfig, chain: Sequence[int], num_layers: int) -> dict[str, Any]:
     """What a config must say for `chain`: its length, and every per-layer list rearranged.
 
@@ -186,12 +192,9 @@ def _wrap_in_hook(copy: nn.Module, wrapper: functools.partial) -> None:
 @contextmanager
 def _adapted_configs(hf: PreTrainedModel, chain: list[int], num_layers: int) -> Iterator[None]:
     """The configs of the decoder say what `chain` needs; put back at the end."""
-    configs = {id(config): config for config in (hf.config, hf.config.get_text_config(decoder=True))}
     before: list[tuple[PreTrainedConfig, str, Any]] = []
     try:
-        for config in configs.values():
-            if getattr(config, "num_hidden_layers", None) != num_layers:
-                continue
+        for config in configs_of_layers(hf.config, num_layers):
             for name, value in per_layer_values(config, chain, num_layers).items():
                 before.append((config, name, getattr(config, name)))
                 setattr(config, name, value)

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from cola_search.errors import UserError
-from cola_search.model.caches import CACHE_NAMES
+from cola_search.model.caches import CACHE_NAMES, holds_tokens
 from cola_search.model.layer_watch import LayerWatch, watch_layers
 from cola_search.model.surgery import find_layers
 from cola_search.model.voids import Change, Criterion, Phase, check_rule, norm
@@ -45,7 +45,7 @@ class Skipping(LayerWatch):
 
     def start(self, call: dict[str, Any]) -> None:
         cache = next((call[name] for name in CACHE_NAMES if call.get(name) is not None), None)
-        self._decoding = cache is not None and cache.get_seq_length() > 0
+        self._decoding = cache is not None and holds_tokens(cache)
         self._criterion = Criterion(self.alpha, self.change)
         self._skipped: list[Tensor] = []
 

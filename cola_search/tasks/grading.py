@@ -19,10 +19,10 @@ Doc = dict[str, Any]
 
 MAX_ANSWER_CHARS = 300
 GRADING_SECONDS = 5
-_NUMBER = re.compile(r"[-\u2212]?(?:\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+)")  # U+2212 is the minus sign of print
-_LETTER = re.compile(r"(?<![A-Za-z0-9°])([A-E])(?![A-Za-z'’])")  # alone: not in "25°C"
-_ANNOUNCED = re.compile(r"(?:[Aa]nswer|ANSWER)(?: is)?:?\s*[(\[*]*([A-E])(?![A-Za-z'’])")
-_DENIED = re.compile(r"(?:\bnot|n't|n’t)\s+(?:option\s+|answer\s+)?[(\[*]*$", re.IGNORECASE)
+_NUMBER = re.compile(r"[-\u2212]?(?:\d+(?:,\d+)*(?:\.\d+)?|(?<![\w.])\.\d+)")  # U+2212 is the minus sign of print
+_LETTER = re.compile(r"(?<![A-Za-z0-9°])([A-E])(?!['’]?[A-Za-z])")  # alone: not in "25°C" or "A's"
+_ANNOUNCED = re.compile(r"(?:[Aa]nswer|ANSWER)(?: is)?:?[\s(\[*'‘\"“]*(?:option\s+)?([A-E])(?!['’]?[A-Za-z])")
+_DENIED = re.compile(r"(?:\bnot|n't|n’t)\s+(?:option\s+|answer\s+)?[(\[*'‘\"“]*$", re.IGNORECASE)
 _COLON = re.compile(r"\banswer(?: is)?:[\s(\[*]*$", re.IGNORECASE)
 _NEXT_WORD = re.compile(r" ([a-z]+(?:['’-][a-z]+)*)(.?)", re.DOTALL)
 _CLOSED_CLASS = """is are was were has had isn't isn’t wasn't wasn’t would should because and or as since but for so if when

@@ -93,13 +93,26 @@ def _in_order(prompt: str, texts: Sequence[str]) -> bool:
 
 
 def _reordered(doc: Doc, order: Sequence[int]) -> Iterator[tuple[Doc, list[str]]]:
-    """For each column of the doc that may hold its options: the doc with them reordered, and their texts as they were."""
+    """For each column of the doc that may hold its options, or set of columns: the doc with them reordered, and their texts."""
+    for keys in _siblings(doc, len(order)):
+        listed = [str(doc[key]) for key in keys]
+        yield {**doc, **dict(zip(keys, (listed[i] for i in order), strict=True))}, listed
     for key, value in doc.items():
         if (texts := _options(value, len(order))) is not None and key not in _LABELS:
             yield {**doc, key: _permuted(value, texts, order)}, texts
         elif isinstance(value, dict):
             for changed, texts in _reordered(value, order):
                 yield {**doc, key: changed}, texts
+
+
+def _siblings(doc: Doc, count: int) -> Iterator[list[str]]:
+    """Columns that may hold an option each: their names differ in the last letter alone, as in opa, opb, opc, opd."""
+    by_stem: dict[str, list[str]] = {}
+    for key in doc:
+        by_stem.setdefault(key[:-1], []).append(key)
+    for keys in by_stem.values():
+        if _options([doc[key] for key in keys], count) is not None:
+            yield keys
 
 
 def _options(value: Any, count: int) -> list[str] | None:
