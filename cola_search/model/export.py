@@ -104,9 +104,7 @@ def _unrolled(hf: PreTrainedModel, chain: Sequence[int]) -> PreTrainedModel:
         unrolled.load_state_dict(_unrolled_tensors(hf.state_dict(), path, chain), assign=True)
     except Exception as error:  # a config that does not go with the chain may fail anywhere in the family's code
         raise _inexpressible(hf, chain) from error
-    unrolled.generation_config = (
-        GenerationConfig()
-    )  # written out beside: transformers refuses to save some that it reads
+    unrolled.generation_config = GenerationConfig()  # the base's is written beside it: some may be read, not saved
     return unrolled
 
 
@@ -123,16 +121,14 @@ def _unrolled_tensors(tensors: Mapping[str, torch.Tensor], path: str, chain: Seq
 
 
 def _require_same(folder: Path, model: LoadedModel, chain: Sequence[int], expected: torch.Tensor) -> None:
-    spread = (
-        None if model.device.type == "cpu" else "auto"
-    )  # a GPU holds the base as well: some layers may have to wait
+    on_cpu = model.device.type == "cpu"  # a GPU holds the base as well: some layers may have to wait
     loaded = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=model.dtype,
         local_files_only=True,
         use_safetensors=True,
         attn_implementation=model.hf.config._attn_implementation,  # in low precision another is half a deviation off
-        device_map=spread,
+        device_map=None if on_cpu else "auto",
     )
     loaded.eval()
     difference = (_probe(loaded).to(expected.device) - expected).abs().max()
