@@ -170,7 +170,7 @@ def test_replicas_that_never_come_up_end_the_run_with_the_reason(cluster: Cluste
 class Uninstalled:
     """Stands for the replica on a node that lacks a package."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, gpu: bool) -> None:
         raise ModuleNotFoundError("No module named 'cola_search'")
 
     def start(self, factory: bytes) -> None:
