@@ -243,7 +243,7 @@ def _check_keys(overrides: Sequence[Override], *, sweep: bool) -> None:
             raise UserError(f"{key} cannot be set: {_NOT_BY_HYDRA[key]}.")
         if key.startswith("hydra"):
             continue
-        if key not in known and not key.startswith(free or ("\0",)):
+        if key not in known and not key.startswith(free):
             raise unknown_key(key, known)
         if override.is_delete():
             raise UserError(f"~{key}: a setting cannot be taken away; give it another value.")

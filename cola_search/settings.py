@@ -162,8 +162,13 @@ class SearchSettings:
 
     def longest(self, num_layers: int) -> int:
         """The most positions that a chain may have, for a model of num_layers layers."""
-        return int(self.max_length * num_layers + 1e-9)
+        return longest_chain(self.max_length, num_layers)
 
     def wave_size(self, scored: int) -> int:
         """The most chains that the next wave may have once so many are scored."""
         return min(self.wave, max(1, int(self.wave_ramp * scored)))
+
+
+def longest_chain(max_length: float, num_layers: int) -> int:
+    """The most positions of a chain that may be so many times as long as a model of num_layers layers."""
+    return int(max_length * num_layers + 1e-9)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cola_search.chain import Chain
 from cola_search.records import Record
-from cola_search.report.strip import strip_svg
+from cola_search.report.strip import numbered, strip_svg
 from cola_search.report.svg import GRID, picture, words
 from cola_search.report.tally import outcome
 from cola_search.report.void_figures import phase_heatmap
@@ -166,10 +166,8 @@ def _bar(x: float, y: float, cell: float, tall: float, colour: str, told: str) -
 
 def _numbers(values: range, cell: float, y: float, name: str) -> list[str]:
     """Numbers below the columns, all where there is room, else every fifth and the last; below them what they count."""
-    every = 1 if cell >= 18 else 5
     numbers = [
-        words(_LEFT + (place + 0.5) * cell, y + 14, str(value), "middle")
-        for place, value in enumerate(values)
-        if value == values[-1] or (value % every == 0 and (values[-1] - value) * cell >= 14)
+        words(_LEFT + (value - values.start + 0.5) * cell, y + 14, str(value), "middle")
+        for value in numbered(values, cell, 1 if cell >= 18 else 5)
     ]
     return [*numbers, words(_LEFT + _WIDE, y + 27, name, "end")]

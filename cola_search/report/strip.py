@@ -85,10 +85,15 @@ def _steps_back(rows: list[list[int]], cell: float, tall: float, step: float) ->
 
 def _numbers(num_layers: int, cell: float, high: float) -> list[str]:
     """Layer numbers below the columns: all of them where there is room, else every fifth and the last."""
-    every, last = 1 if cell >= 15 else 5, num_layers - 1
     look = f'text-anchor="middle" font-size="10" font-family="sans-serif" fill="{_GREY}"'
     return [
         f'<text x="{_left(layer, cell) + cell / 2:g}" y="{high - 3:g}" {look}>{layer}</text>'
-        for layer in range(num_layers)
-        if layer == last or (layer % every == 0 and (last - layer) * cell >= 14)
+        for layer in numbered(range(num_layers), cell, 1 if cell >= 15 else 5)
+    ]
+
+
+def numbered(values: range, cell: float, every: int) -> list[int]:
+    """The values whose columns, `cell` wide, have a number: the last, and each `every`th that does not run into that one's."""
+    return [
+        value for value in values if value == values[-1] or (value % every == 0 and (values[-1] - value) * cell >= 14)
     ]

@@ -12,6 +12,7 @@ from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summ
 from cola_search.report.stats import Difference, Mean, Rate, bonett_price, in_words, mean_of, points, wilson
 from cola_search.report.tally import ControlTally, Tally, base_right
 from cola_search.report.whole_file import write_whole
+from cola_search.settings import longest_chain
 
 SUMMARY_SCHEMA = 2
 
@@ -152,7 +153,7 @@ class SummaryBuilder:
         tally, first = self.tally, self._first
         base, fixed = wilson(tally.base_right, tally.scored), wilson(tally.fixed, tally.scored - tally.base_right)
         layers = first.num_layers if first else 0
-        longest = inf if max_length is None else int(max_length * layers + 1e-9)
+        longest = inf if max_length is None else longest_chain(max_length, layers)
         controls = {name: _control(control, longest) for name, control in sorted(tally.controls.items())}
         probes = probes_summary(tally.probes, fixed, facts.transfer_items)
         rate = tally.evaluations / tally.seconds if tally.seconds and tally.evaluations else None
