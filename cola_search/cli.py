@@ -204,10 +204,13 @@ def _job_settings(config: DictConfig) -> Settings:
 
 def _run_job(settings: Settings, typed: str) -> int:
     """Runs one job. What goes wrong is said at once and left in the job's folder; the next job of the sweep runs."""
-    marker = Path(settings.run_dir) / FAILED
+    marker, beside = Path(settings.run_dir) / FAILED, listing.refusal(Path(settings.run_dir))
+    beside.unlink(missing_ok=True)
     try:
         show = _work(settings, typed)
     except FolderRefused as error:  # the folder is another run's: nothing is written into it
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            _leave(beside, str(error))
         _say(str(error))
         return USER_ERROR
     except UserError as error:
@@ -264,7 +267,7 @@ def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
     failed = sum(jobs.get(name) is None and name not in objectives for name in names)
     failed = max(failed, min(len(failures), len(names)))
     if failed:
-        _say(f"{failed} of {len(names)} jobs failed; each has the reason in its file {FAILED}")
+        _say(f"{failed} of {len(names)} jobs failed; each has the reason in its file {FAILED}, or beside its folder")
     return JOB_FAILED if failed else OK
 
 

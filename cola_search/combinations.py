@@ -23,6 +23,12 @@ def check_combinations(settings: "Settings") -> None:
 
 def _check_gpus(settings: "Settings") -> None:
     gpus, model = settings.cluster.gpus_per_replica, settings.model
+    on_ray = settings.cluster.mode == "ray" and settings.objective.kind == "sample"
+    if on_ray and model.device.startswith("cuda:") and model.device != "cuda:0":
+        raise UserError(
+            f"model.device={model.device}: cluster=ray gives each replica a GPU of its own, which it sees as cuda:0; "
+            "write model.device=cuda, and choose GPUs by CUDA_VISIBLE_DEVICES."
+        )
     if isinstance(gpus, str):
         return
     if gpus > 1 and model.device_map is None:

@@ -80,7 +80,7 @@ class Probes:
         """The chain and the base on the item with its options in other orders; refused if the prompt does not list them."""
         rng = generator(self.settings.seed, sample.id, SHUFFLE)
         try:
-            shuffled = [reorder(sample, order) for order in orders(len(sample.choices or []), times, rng)]
+            shuffled = [reorder(sample, order) for order in orders(sample.choices, times, rng)]
         except NotListed as reason:
             return Probe(tries=0, right=0, refused=str(reason))
         try:

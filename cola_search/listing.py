@@ -85,7 +85,7 @@ def sweep_jobs(folder: Path) -> dict[str, dict[str, Any] | None]:
     """The jobs of a sweep's folder by name: what summary.json holds, or None where the job left its reason to fail."""
     jobs: dict[str, dict[str, Any] | None] = {}
     for job in _job_folders(folder):
-        if (job / FAILED).exists():
+        if _has_failed(job):
             jobs[job.name] = None
         elif (job / SUMMARY).exists():
             jobs[job.name] = json.loads((job / SUMMARY).read_text(encoding="utf-8"))
@@ -97,9 +97,18 @@ def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
     jobs: dict[str, dict[str, Any]] = {}
     for job in _job_folders(folder):
         for name in (DATASET, MENU):
-            if (job / name).exists() and not (job / FAILED).exists():
+            if (job / name).exists() and not _has_failed(job):
                 jobs[job.name] = json.loads((job / name).read_text(encoding="utf-8"))
     return jobs
+
+
+def refusal(job: Path) -> Path:
+    """Where a job of a sweep that may not write into its folder, which is another run's, leaves the reason: beside it."""
+    return job.parent / f"{job.name}.REFUSED"
+
+
+def _has_failed(job: Path) -> bool:
+    return (job / FAILED).exists() or refusal(job).exists()
 
 
 def _job_folders(folder: Path) -> list[Path]:

@@ -41,8 +41,9 @@ def claim(folder: Path, settings: Mapping[str, Any], command: str) -> None:
 
     Raises FolderRefused, naming the keys, if the folder holds a run with other settings, or records without settings.
     `samples` may grow, for the records of the first so many stay what they are. Keys that cannot change a record
-    (FREE_KEYS) may differ. A run that failed before its first record does not hold the folder, nor does one without
-    records, of objective=dataset or menu: there each file of scores says what it is of.
+    (FREE_KEYS) may differ, and so may the path of what a prior is learnt from. A run that failed before its first record
+    does not hold the folder, nor does one without records, of objective=dataset or menu: there each file of scores says
+    what it is of.
     """
     path = folder / CONFIG
     if _has_records(folder):
@@ -167,6 +168,8 @@ def _matters(key: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether the value of the key changed in a way that changes records."""
     if key.startswith(FREE_KEYS) or old.get(key) == new.get(key):
         return False
+    if key == "prior.records" and old.get(key) and new.get(key):
+        return False  # the file may have moved: its digest is settled, and refused by if it is another one (settled.py)
     return not (key == "samples" and _grows(old, new))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from record_fixture import record
 
-from cola_search import cli
+from cola_search import cli, listing
 from cola_search.cli import main, read_command
 from cola_search.config import Settings
 from cola_search.errors import UserError
@@ -154,7 +154,22 @@ def test_nothing_is_written_into_a_folder_that_is_another_runs(runs: _Runs) -> N
 
     runs.behave = refuse
     assert main(["run_dir=out"]) == 2
-    assert not Path("out/FAILED").exists()
+    assert not Path("out/FAILED").exists() and not Path("out.REFUSED").exists()
+
+
+def test_a_job_whose_folder_is_another_runs_has_failed_in_its_sweep(
+    runs: _Runs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(settings: Settings) -> None:
+        if settings.seed == 1:
+            raise FolderRefused("run_dir: it holds a run with other settings: samples")
+
+    runs.behave = refuse
+    assert main(["-m", "seed=0,1", "run_dir=out"]) == 1
+    assert "1 of 2 jobs failed" in capfd.readouterr().err
+    assert Path("out/seed=1.REFUSED").read_text() == "run_dir: it holds a run with other settings: samples\n"
+    assert not Path("out/seed=1/FAILED").exists()
+    assert [job is None for job in listing.sweep_jobs(Path("out")).values()] == [False, True]
 
 
 def test_a_folder_that_cannot_be_made_is_told(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,10 @@ from cola_search.schema import key_paths
         (["cluster.gpus_per_replica=2"], r"cluster\.gpus_per_replica=2 needs model\.device_map=auto"),
         (["cluster.gpus_per_replica=0", "model.device=cuda"], r"model\.device=cuda needs a GPU, and cluster\.gpus_per"),
         (["cluster.gpus_per_replica=0", "model.device_map=auto"], r"model\.device_map needs a GPU"),
+        (
+            ["cluster=ray", "model.device=cuda:1"],
+            r"model\.device=cuda:1: cluster=ray gives each replica a GPU of its own",
+        ),
     ],
 )
 def test_what_contradicts_is_refused_with_a_remedy(overrides: list[str], message: str) -> None:
@@ -30,6 +34,9 @@ def test_what_contradicts_is_refused_with_a_remedy(overrides: list[str], message
 
 def test_a_model_may_take_any_gpu_where_ray_gives_none() -> None:
     compose_settings(["cluster=inprocess", "cluster.gpus_per_replica=0", "model.device=cuda"])
+    compose_settings(["cluster=inprocess", "model.device=cuda:1"])
+    compose_settings(["objective=dataset", "model.device=cuda:1"])
+    compose_settings(["cluster=ray", "model.device=cuda:0"])
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,12 @@ def test_unlisted_options_are_refused_and_not_counted(tiny_model: LoadedModel) -
     assert probe.tries == 0 and "does not list" in str(probe.refused)
 
 
+def test_a_written_answer_has_no_options_to_reorder_and_says_so(tiny_model: LoadedModel) -> None:
+    written = load_task("arithmetic_short", limit=1, chat_template=False).bind(tiny_model)
+    probe = probes(tiny_model, written).shuffle(written[0], CHAIN, 3)
+    assert probe.tries == 0 and probe.refused == "it has no options"
+
+
 def test_every_edit_is_undone_once(tiny_model: LoadedModel, task: Any) -> None:
     made = probes(tiny_model, task)
     probe = made.undo_one_edit(task[0], CHAIN)

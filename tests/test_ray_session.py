@@ -68,6 +68,14 @@ def test_ctrl_c_stops_a_private_ray_that_was_closed_to_other_machines(
     assert not psutil.wait_procs(children, timeout=20)[1]
 
 
+def test_replicas_take_their_share_of_a_busy_machine_as_their_driver_does(
+    driver: tuple[subprocess.Popen[str], list[psutil.Process]],
+) -> None:
+    process, children = driver
+    replicas = [child for child in children if child.name().startswith("ray::Replica")]
+    assert {replica.nice() for replica in replicas} == {psutil.Process(process.pid).nice()}
+
+
 def test_no_replica_survives_a_driver_that_was_killed(
     driver: tuple[subprocess.Popen[str], list[psutil.Process]],
 ) -> None:

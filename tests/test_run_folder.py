@@ -63,6 +63,14 @@ def test_what_cannot_change_a_record_may_differ(folder: Path, free: dict[str, An
     claim(folder, SETTINGS | free, "")
 
 
+def test_the_records_that_a_prior_learns_from_may_have_moved_but_not_come_or_gone(folder: Path) -> None:
+    learnt = {name: SETTINGS | {"prior": {"kind": "learnt", "records": name}} for name in ("runs/a", "/moved/a", "")}
+    (folder / "config.yaml").write_text(yaml.safe_dump(learnt["runs/a"]))
+    claim(folder, learnt["/moved/a"], "")
+    with pytest.raises(FolderRefused, match=r"prior\.records"):
+        claim(folder, learnt[""], "")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "allowed"), [(16, 32, True), (16, None, True), (16, 8, False), (None, 8, False)]
 )

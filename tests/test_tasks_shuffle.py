@@ -17,9 +17,9 @@ def listed() -> Sample:
 
 
 def test_orders_are_distinct_and_never_the_one_that_is_there() -> None:
-    found = orders(3, 99, np.random.default_rng(0))
+    found = orders(["a", "b", "c"], 99, np.random.default_rng(0))
     assert len({tuple(order) for order in found}) == 5
-    assert [0, 1, 2] not in found and orders(1, 4, np.random.default_rng(0)) == []
+    assert [0, 1, 2] not in found and orders(["a"], 4, np.random.default_rng(0)) == []
 
 
 def test_the_prompt_lists_the_options_anew_and_the_right_one_moves_with_its_text(listed: Sample) -> None:

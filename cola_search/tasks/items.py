@@ -1,5 +1,6 @@
 """What lm-eval's task objects say of their items: kind, metric, documents, options, gold answers."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,25 @@ def common_metric(config: TaskConfig, parts: Sequence[Any]) -> metric.Metric:
     if len(chosen) > 1:
         known = ", ".join(sorted(map(str, chosen)))
         raise UserError(f"task.name={config.name} has several main metrics ({known}); choose one with task.metric.")
-    return chosen.pop()
+    (decides,) = chosen
+    for part in parts:
+        _refuse_unless_best_wins(part, decides.name)
+    return decides
+
+
+def _refuse_unless_best_wins(part: Any, name: str) -> None:
+    """Raise UserError for a metric that is not whether the best-scored option is right, as chains are judged (scoring.py).
+
+    Such as lm-eval's exact_match of options, which is whether greedy decoding would write the right one.
+    """
+    for doc in itertools.islice(docs_of(part), metric.PROBED_DOCS if part.OUTPUT_TYPE == "multiple_choice" else 0):
+        choices, golds = answer(part, doc)
+        for chosen, verdict in enumerate(metric.verdicts_by_best(part, doc, name, len(choices or []))):
+            if verdict is not None and verdict != (chosen in golds):
+                raise UserError(
+                    f"task.metric={name}: {part.config.task} does not decide by its best-scored option, as chains are judged; "
+                    "choose another metric or task."
+                )
 
 
 def docs_of(part: Any) -> Sequence[Doc]:

@@ -1,5 +1,6 @@
 """An item with its options in another order, where its prompt lists them."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,10 +20,13 @@ class NotListed(ValueError):
     """The options of an item cannot be put in another order; says why."""
 
 
-def orders(options: int, times: int, rng: np.random.Generator) -> list[list[int]]:
-    """Up to `times` distinct orders of the options, none of them the order that they have."""
+def orders(choices: Sequence[str] | None, times: int, rng: np.random.Generator) -> list[list[int]]:
+    """Up to `times` distinct orders of the options, none of them the order that they have. Raises NotListed for no options."""
+    if not choices:
+        raise NotListed("it has no options")
+    options = len(choices)
     found: dict[tuple[int, ...], None] = {}
-    possible = int(np.prod(range(1, min(options, 12) + 1))) - 1
+    possible = math.factorial(min(options, 12)) - 1
     while len(found) < min(times, possible):
         order = tuple(rng.permutation(options).tolist())
         if order != tuple(range(options)):
