@@ -107,6 +107,7 @@ def test_what_the_controls_of_a_generated_item_cost_does_not_depend_on_who_is_be
     monkeypatch.setattr(job, "decoy_of", lambda sample, *rest: None if sample.id == item else made(sample, *rest))
     alone, beside = (Record.from_dict(worker.work(group)[0]) for group in ([item], [item, *others]))
     assert set(alone.controls) == {"random"} and alone.controls == beside.controls
+    assert not worker.scorer.engine.batched.executor.pool.used_rows  # nor is anything kept for those who come after
 
 
 @pytest.mark.parametrize("where", ["stock.encode", "open"])
