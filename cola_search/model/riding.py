@@ -87,6 +87,16 @@ def rope_limit(hf: Any) -> float:
     return min((rope.get(name) or getattr(config, name) for rope, name in names if name), default=math.inf)
 
 
+def row_limit(hf: Any) -> float:
+    """The rows of a call beyond which a layer scales attention by a row's place in it (`attn_temperature_tuning` of Llama 4).
+
+    inf where none does. The engine's calls hold rows whose place is not their position.
+    """
+    config = hf.config.get_text_config(decoder=True)
+    scales = getattr(config, "attn_temperature_tuning", False)
+    return getattr(config, "floor_scale", math.inf) - 1 if scales else math.inf
+
+
 @torch.inference_mode()
 def rides(executor: Executor, hf: Any) -> str | None:
     """None if the engine computes what the stock model does on an edited chain; else the reason why not.
