@@ -148,6 +148,7 @@ def test_replicas_that_share_a_machine_share_what_is_free_on_it(monkeypatch: pyt
         {"no_repeat_ngram_size": 2},
         {"max_length": 20},
         {"min_new_tokens": 12},
+        {"eos_token_id": list(range(3, 259, 2))},
     ],
 )
 def test_what_a_task_asks_of_its_generation_is_followed_one_chain_at_a_time_and_said_once(

@@ -49,7 +49,7 @@ UNFOLLOWED: dict[str, tuple] = {
 }
 
 
-OF_A_TASK: dict[str, tuple] = {**UNFOLLOWED, "max_length": (), "repetition_penalty": (1.0,)}
+OF_A_TASK: dict[str, tuple] = {**UNFOLLOWED, "eos_token_id": (), "max_length": (), "repetition_penalty": (1.0,)}
 ROPES_THAT_SWITCH = {"longrope": "original_max_position_embeddings", "dynamic": "max_position_embeddings"}
 
 
