@@ -230,15 +230,6 @@ def test_what_chains_cost_does_not_depend_on_the_memory(tiny_model: LoadedModel,
         assert sum(costs["50MB"]) == run["50MB"]
 
 
-def test_a_decoy_shares_what_was_computed_for_its_sample(tiny_model: LoadedModel) -> None:
-    items = load_task("arc_easy", limit=1)
-    scorer = ModelScorer(tiny_model, items, EngineSettings(memory="50MB"))
-    scorer.score(items[0], [Chain((0, 1, 2))])
-    decoy = items[0].decoy(np.random.default_rng(0), None)
-    (scored,) = scorer.score_many([(decoy, [Chain((0, 1, 3))])])
-    assert scored.layer_executions == 1
-
-
 def test_a_prompt_that_is_too_long_is_refused_before_anything_runs(tiny_model: LoadedModel) -> None:
     items = load_task("gsm8k", limit=1, fewshot=5)
     scorer = ModelScorer(tiny_model, items, EngineSettings(memory="50MB"))
