@@ -116,12 +116,16 @@ class Worker:
 
     def _search(self, samples: Sequence[Sample], settings: Any, use: int) -> list[Outcome]:
         """The outcome of one search a sample, run side by side so that their waves can share batches."""
-        if settings.max_layer_executions is not None:
-            for sample in samples:
-                self.scorer.release(sample)  # a budget of layer executions begins with nothing computed
-        priors = self.priors.find(samples, self.scorer)
-        searches = [self._start(*pair, settings, use) for pair in zip(samples, priors, strict=True)]
-        run_searches(self.scorer, list(zip(samples, searches, strict=True)))
+        try:
+            priors = self.priors.find(samples, self.scorer)
+            searches = [self._start(*pair, settings, use) for pair in zip(samples, priors, strict=True)]
+            run_searches(self.scorer, list(zip(samples, searches, strict=True)))
+        finally:
+            # A budget of layer executions begins with nothing computed. So does a generation: the states of a decoy are its own,
+            # and would stay, or have those of samples beside it go.
+            if settings.max_layer_executions is not None or self.task.kind == "generate_until":
+                for sample in samples:
+                    self.scorer.release(sample)
         return [search.outcome() for search in searches]
 
     def _start(self, sample: Sample, prior: Prior, settings: Any, use: int) -> Searcher:

@@ -172,13 +172,15 @@ class ModelScorer:
         return [self._sessions[key] for key in keys]
 
     def _key(self, sample: Sample) -> tuple:
-        """Samples with the same requests share their states: a decoy is its sample with another gold answer.
+        """A decoy shares the states of its sample where their requests are the same: it is that with another gold answer.
 
-        An id would not do: items of two splits may have the same.
+        An id alone would not do: items of two splits may have the same. Nor would requests: what an item costs must not
+        depend on whether its twin is searched beside it.
         """
+        item = sample.id.removesuffix("/decoy")
         if self.engine.generates:
-            return (sample.requests[0].args[0], sample.gold)
-        return tuple(request.args for request in sample.requests)
+            return (item, sample.requests[0].args[0], sample.gold)
+        return (item, *(request.args for request in sample.requests))
 
 
 def verify(scorer: ModelScorer, sample: Sample, chain: Chain) -> Score:

@@ -110,7 +110,8 @@ class Slot:
     def stop(self, now: float, keep_place: bool = True) -> None:
         """Kill the actor; the next one starts at once, or after a pause if this happens again and again."""
         self.failures += 1
-        self.start_at = now + (0.0 if self.failures == 1 else min(MAX_BACKOFF_SECONDS, 2.0 ** (self.failures - 2)))
+        again = min(self.failures - 2, 30)  # of some 1,000 failures the power is no float any more
+        self.start_at = now + (0.0 if self.failures == 1 else min(MAX_BACKOFF_SECONDS, 2.0**again))
         self._kill()
         if not keep_place:
             self._leave()

@@ -20,7 +20,7 @@ class Tree:
     children: [N, A] node indices, the first num_children [N] of each row are in use, the others NO_CHILD.
     prior: [N, A] probability of the move to that child.
     next_move: [N] how many of the node's moves, in their order, have been tried; also the next one to try.
-    visits: [N] simulations through the node, those in flight included; pending: [N] those in flight.
+    visits: [N] simulations through the node, those in flight included.
     reward_sum, best: [N] sum and maximum of the rewards told below the node and at it, 0 before the first.
     own: [N] reward of the node's chain itself, 0 before it is told.
     length: [N] layers of the node's chain.
@@ -40,7 +40,6 @@ class Tree:
     prior: np.ndarray
     next_move: np.ndarray
     visits: np.ndarray
-    pending: np.ndarray
     reward_sum: np.ndarray
     best: np.ndarray
     own: np.ndarray
@@ -61,7 +60,6 @@ class Tree:
             prior=np.zeros((capacity, width)),
             next_move=np.zeros(capacity, np.int32),
             visits=np.zeros(capacity),
-            pending=np.zeros(capacity),
             reward_sum=np.zeros(capacity),
             best=np.zeros(capacity),
             own=np.zeros(capacity),

@@ -110,7 +110,6 @@ class Search:
         """Sends a simulation off: its chain is asked for, or its score is taken from memory."""
         tree = self._tree
         tree.visits[path] += 1
-        tree.pending[path] += 1
         self._ledger.simulations += 1
         chain = tree.states[path[-1]].chain
         score = self._ledger.scores.get(chain)
@@ -249,7 +248,6 @@ def expand(tree: Tree, space: Space, nodes: Nodes, node: int) -> tuple[int, bool
 def backup(tree: Tree, path: Path, reward: float) -> None:
     """Enters the reward of the path's last node at every node of the path."""
     tree.own[path[-1]] = reward
-    tree.pending[path] -= 1
     tree.reward_sum[path] += reward
     tree.best[path] = np.maximum(tree.best[path], reward)
 
@@ -259,7 +257,6 @@ def backup_error(tree: Tree, path: Path) -> None:
 
     Its node is closed, as if the move did not exist. The root stays open: it is no move.
     """
-    tree.pending[path] -= 1
     tree.visits[path] -= 1
     if path[-1] != Tree.ROOT:
         tree.close(path[-1])

@@ -148,6 +148,7 @@ def test_replicas_that_share_a_machine_share_what_is_free_on_it(monkeypatch: pyt
         {"no_repeat_ngram_size": 2},
         {"max_length": 20},
         {"min_new_tokens": 12},
+        {"eos_token_id": list(range(3, 259, 2))},
     ],
 )
 def test_what_a_task_asks_of_its_generation_is_followed_one_chain_at_a_time_and_said_once(
@@ -190,6 +191,27 @@ def test_a_generation_that_crosses_a_switch_of_rotary_frequencies_runs_one_chain
     assert isinstance(engine.open(generation(30, 34)), engine_module.BatchedSession)
     assert isinstance(engine.open(generation(30, 35)), engine_module.StockSession)
     assert isinstance(engine.open(generation(33, 2)), engine_module.StockSession)  # a gold answer goes further
+
+
+@pytest.mark.parametrize("generates", [False, True])
+def test_attention_that_a_layer_scales_by_the_place_of_a_row_is_that_of_stock_on_either_side_of_where_it_begins(
+    tiny_model: LoadedModel, generates: bool
+) -> None:
+    scaled = {"floor_scale": 40, "attn_scale": 2.0, "no_rope_layers": [1, 0, 1, 0], "max_position_embeddings": 256}
+    model = of_family(tiny_model, "llama4_text", **scaled)
+    engine = Engine(model, replace(SETTINGS, mix_samples=True, samples_in_flight=4), generates=generates)
+    text = "abcdefghij" * 6
+    if generates:
+        samples = [generation(length, 3) for length in (5, 36, 37, 50)]
+    else:
+        ends = [("ab", "cd"), ("ab", "cd"), ("abcd", "efghi"), ("ab", "c")]
+        samples = [
+            sample_of("loglikelihood", *((text[:length], end) for end in some))
+            for length, some in zip((20, 22, 31, 50), ends, strict=True)
+        ]
+    rides = [isinstance(engine.open(sample), engine_module.BatchedSession) for sample in samples]
+    assert rides == ([True, False, False, False] if generates else [True, True, False, False])
+    expect_stock(engine, samples, CHAINS)
 
 
 @pytest.mark.parametrize("family", ["qwen3_next", "lfm2"])

@@ -94,6 +94,22 @@ def test_samples_side_by_side_give_the_same_chains_as_one_by_one(settings: Setti
         assert mine.mix_samples and not wanted.mix_samples
 
 
+def test_what_the_controls_of_a_generated_item_cost_does_not_depend_on_who_is_beside_it(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = compose_settings([
+        f"model='{tiny_folder}'", "model.dtype=float32", "search=partial", "search.simulations=8", "controls.random=true",
+        "engine=mixed", "engine.memory=50MB", "tracking=none", "run_dir=unused", "task=arithmetic_short",
+    ])  # fmt: skip
+    worker = Worker(settings)
+    item, *others = worker.task.ids[:3]
+    made = job.decoy_of
+    monkeypatch.setattr(job, "decoy_of", lambda sample, *rest: None if sample.id == item else made(sample, *rest))
+    alone, beside = (Record.from_dict(worker.work(group)[0]) for group in ([item], [item, *others]))
+    assert set(alone.controls) == {"random"} and alone.controls == beside.controls
+    assert not worker.scorer.engine.batched.executor.pool.used_rows  # nor is anything kept for those who come after
+
+
 @pytest.mark.parametrize("where", ["stock.encode", "open"])
 def test_a_sample_that_cannot_be_searched_is_an_error_and_its_neighbours_are_not(
     settings: Settings, records: list[Record], monkeypatch: pytest.MonkeyPatch, where: str

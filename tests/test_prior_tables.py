@@ -58,12 +58,12 @@ def test_watching_the_base_pass_changes_neither_its_scores_nor_its_cost(task, sc
         assert watched.scored.scores[0].margin == pytest.approx(wanted.scores[0].margin, rel=1e-4)
 
 
-def test_items_with_the_same_prompt_share_the_base_pass_that_is_watched(task, tiny_model, settings):
+def test_an_item_and_its_decoy_share_the_base_pass_that_is_watched(task, tiny_model, settings):
     mixed = replace(settings.engine, samples_in_flight=2, mix_samples=True)
-    twin = replace(task[0], id="twin")
-    one, other = ModelScorer(tiny_model, task, mixed).score_base([task[0], twin], NormRecorder)
+    decoy = task[0].decoy(np.random.default_rng(0), None)
+    one, other = ModelScorer(tiny_model, task, mixed).score_base([task[0], decoy], NormRecorder)
     assert one.watch is other.watch is not None and len(one.watch.passes) == 1
-    assert one.scored.scores[0].margin == other.scored.scores[0].margin
+    assert one.scored.scores[0].prediction == other.scored.scores[0].prediction
 
 
 def test_after_the_base_pass_its_states_are_kept_and_nobody_watches(task, scorer):

@@ -113,6 +113,21 @@ def test_two_entries_that_share_states_are_charged_for_what_each_adds(tiny_model
     assert scorer.layer_executions == 7
 
 
+@pytest.mark.parametrize("task", ["arc_easy", "arithmetic_short"])
+def test_an_item_costs_what_it_costs_alone_whether_its_twin_is_searched_beside_it(
+    tiny_model: LoadedModel, task: str
+) -> None:
+    items = load_task(task, limit=1).bind(tiny_model)
+    item, twin = items[0], replace(items[0], id="twin")
+    scorer = ModelScorer(tiny_model, items, EngineSettings(memory="50MB", samples_in_flight=2, mix_samples=True))
+    chains = [Chain((0, 1, 2, 4, 5))]
+    first, second = scorer.score_many([(item, chains), (twin, chains)])
+    assert second == first
+    scorer.release(item)
+    (again,) = scorer.price_many([(twin, [Chain((0, 1, 2, 4, 3))])])
+    assert again.shared == 1  # the states of its beginning are still there
+
+
 def lone(context: str, continuation: str) -> Any:
     """An item of one continuation, which is right if it is the likeliest."""
     request = Instance(request_type="loglikelihood", doc={}, arguments=(context, continuation), idx=0)
@@ -213,15 +228,6 @@ def test_what_chains_cost_does_not_depend_on_the_memory(tiny_model: LoadedModel,
     assert run[tight] > run["50MB"]  # states were dropped, and layers run again
     if not scorer.engine.generates:
         assert sum(costs["50MB"]) == run["50MB"]
-
-
-def test_a_decoy_shares_what_was_computed_for_its_sample(tiny_model: LoadedModel) -> None:
-    items = load_task("arc_easy", limit=1)
-    scorer = ModelScorer(tiny_model, items, EngineSettings(memory="50MB"))
-    scorer.score(items[0], [Chain((0, 1, 2))])
-    decoy = items[0].decoy(np.random.default_rng(0), None)
-    (scored,) = scorer.score_many([(decoy, [Chain((0, 1, 3))])])
-    assert scored.layer_executions == 1
 
 
 def test_a_prompt_that_is_too_long_is_refused_before_anything_runs(tiny_model: LoadedModel) -> None:

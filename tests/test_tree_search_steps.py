@@ -40,7 +40,6 @@ def grow(tree: Tree, space: object, nodes: dict, rules: Rules, rewards: list[flo
         path = simulate(tree, space, nodes, rules)  # type: ignore[arg-type]
         assert path is not None
         tree.visits[path] += 1
-        tree.pending[path] += 1
         backup(tree, path, reward)
 
 
@@ -77,7 +76,6 @@ def test_backup_enters_the_reward_along_the_path() -> None:
     assert tree.best[Tree.ROOT] == 0.75
     assert tree.reward_sum[Tree.ROOT] == 1.0
     assert tree.own[1] == 0.25
-    assert not tree.pending.any()
 
 
 def test_backup_of_an_error_takes_the_visit_back_and_closes_the_leaf() -> None:
@@ -85,7 +83,6 @@ def test_backup_of_an_error_takes_the_visit_back_and_closes_the_leaf() -> None:
     path = simulate(tree, space, nodes, rules)  # type: ignore[arg-type]
     assert path == [Tree.ROOT, 1]
     tree.visits[path] += 1
-    tree.pending[path] += 1
     backup_error(tree, path)
     assert tree.visits[:2].tolist() == [1, 0]
     assert tree.is_closed(1) and not tree.is_closed(Tree.ROOT)
@@ -109,7 +106,6 @@ def test_a_child_in_flight_is_less_attractive_than_the_same_child_told() -> None
     grow(tree, space, nodes, rules, [0.5, 0.5])
     before = child_scores(tree, Tree.ROOT, np.array([1, 2]), rules)
     tree.visits[1] += 1
-    tree.pending[1] += 1
     assert child_scores(tree, Tree.ROOT, np.array([1, 2]), rules)[0] < before[0]
 
 

@@ -16,7 +16,14 @@ from cola_search.model.executor import Executor
 from cola_search.model.free_memory import free_memory
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
-from cola_search.model.riding import OF_THE_FAMILY, rides, rope_limit, unfollowed, unfollowed_by_task
+from cola_search.model.riding import (
+    OF_THE_FAMILY,
+    rides,
+    rope_limit,
+    row_limit,
+    unfollowed,
+    unfollowed_by_task,
+)
 from cola_search.model.stock import Encoded, Stock
 from cola_search.replica import is_fatal
 
@@ -46,7 +53,7 @@ class Engine:
         self.generates = generates
         self.stock = stock or Stock(model)
         self.layer_executions = 0.0
-        self._rope_limit = rope_limit(model.hf)
+        self._rope_limit, self._row_limit = rope_limit(model.hf), row_limit(model.hf)
         self._said: set[str] = set()
         self.batched = None if settings.mode == "stock" else self._start_batched()
 
@@ -57,7 +64,7 @@ class Engine:
                 anatomy,
                 memory_bytes(self.settings.memory, anatomy.device),
                 self.settings.samples_in_flight,
-                self.settings.max_batch_tokens,
+                int(min(self.settings.max_batch_tokens, self._row_limit)),
                 keep_kv=self.generates,
             )
             asked = unfollowed(self.model.hf.generation_config) if self.generates else None
@@ -92,19 +99,22 @@ class Engine:
         encoded = self.stock.encode(sample)
         if self.batched is None:
             return StockSession(sample, encoded)
-        reason = unfollowed_by_task(encoded.gen_kwargs) or self._beyond_the_rope(encoded)
+        reason = unfollowed_by_task(encoded.gen_kwargs) or self._too_long(encoded)
         if reason is None:
             return self.batched.open(sample, encoded)
         self._one_at_a_time(f"sample {sample.id!r}, and any like it,", f"sample {sample.id!r}", reason)
         return StockSession(sample, encoded)
 
-    def _beyond_the_rope(self, encoded: Encoded) -> str | None:
-        """Why a sample with a sequence beyond `rope_limit` cannot ride, None for any other."""
+    def _too_long(self, encoded: Encoded) -> str | None:
+        """Why a sample with a sequence beyond `rope_limit`, or rows beyond `row_limit`, cannot ride, None for any other."""
         new = max(encoded.max_new_tokens, GOLD_TOKENS) if encoded.generates else 0
         pairs = zip(encoded.contexts, encoded.continuations, strict=True)
-        if max(len(context) + len(continuation) for context, continuation in pairs) + new <= self._rope_limit:
-            return None
-        return f"its sequences go beyond {self._rope_limit} tokens, where the model changes its rotary frequencies"
+        if max(len(context) + len(continuation) for context, continuation in pairs) + new > self._rope_limit:
+            return f"its sequences go beyond {self._rope_limit} tokens, where the model changes its rotary frequencies"
+        rows = sum(map(len, [*set(map(tuple, encoded.contexts)), *encoded.continuations])) + new  # or fewer
+        if rows > self._row_limit:
+            return f"its requests go beyond {self._row_limit} tokens, where the model begins to scale its attention"
+        return None
 
     def close(self, session: Session) -> None:
         """Gives the sample's memory back."""

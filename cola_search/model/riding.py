@@ -49,7 +49,7 @@ UNFOLLOWED: dict[str, tuple] = {
 }
 
 
-OF_A_TASK: dict[str, tuple] = {**UNFOLLOWED, "max_length": (), "repetition_penalty": (1.0,)}
+OF_A_TASK: dict[str, tuple] = {**UNFOLLOWED, "eos_token_id": (), "max_length": (), "repetition_penalty": (1.0,)}
 ROPES_THAT_SWITCH = {"longrope": "original_max_position_embeddings", "dynamic": "max_position_embeddings"}
 
 
@@ -85,6 +85,16 @@ def rope_limit(hf: Any) -> float:
     ropes = [given, *(one for one in given.values() if isinstance(one, dict))]
     names = [(rope, ROPES_THAT_SWITCH.get(rope.get("rope_type", ""))) for rope in ropes]
     return min((rope.get(name) or getattr(config, name) for rope, name in names if name), default=math.inf)
+
+
+def row_limit(hf: Any) -> float:
+    """The rows of a call beyond which a layer scales attention by a row's place in it (`attn_temperature_tuning` of Llama 4).
+
+    inf where none does. The engine's calls hold rows whose place is not their position.
+    """
+    config = hf.config.get_text_config(decoder=True)
+    scales = getattr(config, "attn_temperature_tuning", False)
+    return getattr(config, "floor_scale", math.inf) - 1 if scales else math.inf
 
 
 @torch.inference_mode()
