@@ -251,6 +251,8 @@ def _check_keys(overrides: Sequence[Override], *, sweep: bool) -> None:
         if override.is_sweep_override() and (not sweep or key == "run_dir"):
             advice = "every job gets a folder below the one" if sweep else "add -m to run them all, or quote the value"
             raise UserError(f"{override.input_line} names several values: {advice}.")
+        if override.is_interval_sweep():
+            raise UserError(f"{override.input_line} is a range and names no values: list them, as {key}=A,B.")
         if key in groups and not override.is_sweep_override() and not isinstance(override.value(), str):
             raise UserError(f"{override.input_line}: {key} is a group, so name one of its options (see --help).")
 

@@ -170,6 +170,11 @@ def test_a_mistake_in_any_job_of_a_sweep_is_told_before_the_first() -> None:
         compose_jobs(["search.simulations=50,0"], sweep=True)
 
 
+def test_a_range_in_a_sweep_is_refused_by_its_key_with_what_to_write() -> None:
+    with pytest.raises(UserError, match=r"prior.floor=interval\(0,1\) is a range .*: list them, as prior.floor=A,B"):
+        compose_jobs(["prior.floor=interval(0,1)"], sweep=True)
+
+
 def test_a_sweep_may_name_its_options_by_a_pattern() -> None:
     jobs = compose_jobs(["verify=glob(*,exclude=none)"], sweep=True)
     assert [settings.verify.scope for settings in jobs] == ["best", "front"]
