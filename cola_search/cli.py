@@ -137,7 +137,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         with _told_to_end():
             code = _start_hydra(command, failures, shlex.join(["cola-search", *arguments]))
     except KeyboardInterrupt:
-        _say(f"stopped. What was done is in {folder}; to go on: {_resume(arguments, folder)}")
+        _say(f"stopped. What was finished is in {folder}; to go on: {_resume(arguments, folder)}")
         return INTERRUPTED
     if not command.sweep:
         return max(failures, default=code)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import hydra
+import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -250,6 +251,8 @@ def _check_keys(overrides: Sequence[Override], *, sweep: bool) -> None:
         if override.is_sweep_override() and (not sweep or key == "run_dir"):
             advice = "every job gets a folder below the one" if sweep else "add -m to run them all, or quote the value"
             raise UserError(f"{override.input_line} names several values: {advice}.")
+        if override.is_interval_sweep():
+            raise UserError(f"{override.input_line} is a range and names no values: list them, as {key}=A,B.")
         if key in groups and not override.is_sweep_override() and not isinstance(override.value(), str):
             raise UserError(f"{override.input_line}: {key} is a group, so name one of its options (see --help).")
 
@@ -278,7 +281,10 @@ def _one_sentence() -> Iterator[None]:
         raise UserError(f"{group}={name} does not exist: choose one of {options}.") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_first_line(error)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:  # of a --config-dir; the file is named after the first line
+        raise UserError(f"A configuration file is not YAML: {' '.join(str(error).split()).rstrip('.')}.") from error
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

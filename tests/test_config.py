@@ -170,6 +170,11 @@ def test_a_mistake_in_any_job_of_a_sweep_is_told_before_the_first() -> None:
         compose_jobs(["search.simulations=50,0"], sweep=True)
 
 
+def test_a_range_in_a_sweep_is_refused_by_its_key_with_what_to_write() -> None:
+    with pytest.raises(UserError, match=r"prior.floor=interval\(0,1\) is a range .*: list them, as prior.floor=A,B"):
+        compose_jobs(["prior.floor=interval(0,1)"], sweep=True)
+
+
 def test_a_sweep_may_name_its_options_by_a_pattern() -> None:
     jobs = compose_jobs(["verify=glob(*,exclude=none)"], sweep=True)
     assert [settings.verify.scope for settings in jobs] == ["best", "front"]
@@ -268,3 +273,21 @@ def test_a_wrong_key_in_a_file_of_the_users_own_is_named(tmp_path: Path) -> None
     (tmp_path / "model/mine.yaml").write_text("name: mine\nhubid: owner/name\n")
     with pytest.raises(UserError, match="hubid"):
         compose_jobs(["model=mine"], sweep=False, config_dir=folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"name: [mine\n", r"A configuration file is not YAML: .*model/mine.yaml"),
+        (b"name: \xff\n", r"A configuration file is not YAML: .*can't decode byte"),
+        (b"- mine\n", r"In 'model/mine': .*: \w+"),
+    ],
+)
+def test_a_file_of_the_users_own_that_is_no_mapping_is_one_whole_sentence(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    folder = own_configuration(tmp_path)
+    (tmp_path / "model/mine.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=reason) as caught:
+        compose_jobs(["model=mine"], sweep=False, config_dir=folder)
+    assert "\n" not in str(caught.value)

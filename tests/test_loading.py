@@ -92,6 +92,13 @@ def test_an_incomplete_folder_is_named_with_what_is_missing(checkpoint: Path, mi
     assert str(checkpoint) in str(caught.value)
 
 
+def test_a_folder_without_any_file_of_a_tokenizer_says_how_to_save_one(checkpoint: Path) -> None:
+    for path in checkpoint.glob("*token*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"holds no tokenizer: save one there \(tokenizer.save_pretrained\)"):
+        load_model(str(checkpoint))
+
+
 def test_damaged_weights_are_one_sentence(checkpoint: Path) -> None:
     weights = checkpoint / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

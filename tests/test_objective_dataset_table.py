@@ -46,14 +46,17 @@ def test_the_cost_of_the_search_stands_beside_that_of_all() -> None:
 def test_a_method_without_a_chain_says_so() -> None:
     assert "no chain will do" in shown(0.004)
     text = " ".join(shown(0.004, chosen=None).split())
-    assert "800 selection items show to be not worse: take the model as it is, or raise objective.items" in text
+    assert (
+        "800 selection items show to be not worse by 2 points or more: take the model as it is, or raise objective.items"
+        in text
+    )
     text = " ".join(shown(0.004, chosen=None, goal="better").split())
     assert "800 selection items show to be more accurate than the base: take the model as it is" in text
 
 
-def test_not_worse_is_claimed_only_where_it_was_shown() -> None:
-    assert "tree: 25 of 30 layers (17% fewer); not worse than the base" in shown(0.004)
-    assert "not shown to be not worse than the base" in shown(0.3)
+def test_not_worse_is_claimed_only_where_it_was_shown_and_with_its_margin() -> None:
+    assert "tree: 25 of 30 layers (17% fewer); not worse than the base by 2 points or more on 1000" in shown(0.004)
+    assert "not shown to be not worse than the base by 2 points or more on 1000" in shown(0.3)
 
 
 def test_a_table_of_no_judged_items_is_printed_without_rates() -> None:

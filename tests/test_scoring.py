@@ -238,6 +238,12 @@ def test_a_prompt_that_is_too_long_is_refused_before_anything_runs(tiny_model: L
         scorer.score(items[0], TINY[:1])
 
 
+def test_a_chain_of_a_larger_model_is_refused_by_its_layer(tiny_model: LoadedModel) -> None:
+    items = load_task("arc_easy", limit=1)
+    with pytest.raises(UserError, match="names layer 29, but the model has layers 0 to 5"):
+        ModelScorer(tiny_model, items).score(items[0], [TINY[0], Chain.identity(30)])
+
+
 def test_scores_that_are_not_numbers_are_a_wrong_answer_and_no_crash() -> None:
     sample = load_task("arc_easy", limit=1)[0]
     score = judge(sample, Answer([(math.nan, False)] * 4), near_tie=0.1)

@@ -1,14 +1,17 @@
 """lm-eval's task objects with data from the wheels or the hub."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
+import yaml
+from lm_eval.tasks._index import TaskIndex
 from task_data import arc_rows, serve
 
 from cola_search.errors import UserError
-from cola_search.tasks import build, hub, offline
+from cola_search.tasks import build, definitions, hub, offline
 from cola_search.tasks.config import TaskConfig
 
 
@@ -66,6 +69,39 @@ def test_an_item_is_never_its_own_example(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_setting_that_does_not_fit_the_task_is_refused(settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         build.build(TaskConfig(**settings))
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"doc_to_choice": "optoins"}, r"do not go together: ValueError"),
+        ({"doc_to_target": 7}, r"do not go together: IndexError"),
+        ({"dataset_kwargs": {"data_files": {"test": "nowhere.jsonl"}}}, r"Unable to find .*nowhere.jsonl"),
+        ({"test_split": "tost"}, r"^task.name=mine: the data set of mine has no split 'tost'"),
+    ],
+)
+def test_a_definition_of_ones_own_files_is_refused_for_its_own_fault_and_not_for_the_hub(
+    changed: dict[str, Any], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"q": "Fire is", "options": ["cold", "hot"], "gold": 1}\n')
+    definition = {
+        "task": "mine",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(rows)}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{q}}",
+        "doc_to_choice": "options",
+        "doc_to_target": "gold",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(definition | changed))
+    monkeypatch.setattr(definitions, "protocols", lambda: TaskIndex.build([tmp_path]))
+    monkeypatch.setattr(hub, "reachable", lambda: False)
+    with pytest.raises(UserError, match=reason) as caught:
+        build.build(TaskConfig("mine"))
+    assert "hub" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_split_that_the_wheels_lack_is_replaced_with_a_note() -> None:

@@ -45,6 +45,12 @@ def test_a_name_like_nothing_says_where_to_look() -> None:
         definitions.find("qqqqzzzz")
 
 
+@pytest.mark.parametrize("name", ["tasks/mine.yaml", "./mine", "mine.yaml"])
+def test_a_path_is_told_where_its_file_belongs(name: str) -> None:
+    with pytest.raises(UserError, match=r"put the file into .*protocols and give that name"):
+        definitions.find(name)
+
+
 @pytest.mark.parametrize("name", ["putnam_axio", "minerva_mat", "humanevall", "noreval", "hendrycks_math_algebr"])
 def test_a_task_that_would_be_refused_is_not_suggested(name: str) -> None:
     with pytest.raises(UserError) as caught:

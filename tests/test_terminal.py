@@ -45,6 +45,22 @@ def test_words_of_controls_are_explained_where_there_are_some() -> None:
     assert "decoy: the same search" in beside and "those of controls are not counted" in beside
 
 
+def test_no_label_of_a_control_breaks_beside_a_probe_that_does_not_apply() -> None:
+    control = decoy(True, 9)["decoy"]
+    probes = {"pass_at_k": Probe(tries=8, right=4, reached=0.9)}
+    bad = record("b", right=False, best=13, controls={"decoy": control, "random": control}, probes=probes)
+    text = printed(print_summary, summarize([record("a", best=7), bad]), "runs/a")
+    table = text.partition("oracle: ")[0].splitlines()[3:]
+    assert all(row.split()[-1][-1] in "%/0123456789" for row in table if row.strip())
+    assert line(text, "fixed by random chains, same items") and line(text, "pass@8 of the base, same items")
+
+
+def test_a_mean_says_what_its_brackets_hold() -> None:
+    text = printed(print_summary, summarize(records()), "runs/a")
+    assert "where the base is right: mean 2.5 (95%: " in text
+    assert "reached a decoy, base right or wrong: mean 9.0" in " ".join(text.split())
+
+
 def test_found_chains_are_shown_with_their_question_and_answer() -> None:
     text = printed(print_summary, summarize(records()), "runs/a")
     assert "0-6   7 of 12 layers, shortened\n  What is a?\n  east" in "\n".join(

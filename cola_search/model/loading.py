@@ -188,7 +188,12 @@ def _load_tokenizer(folder: Path, checkpoint: _Checkpoint) -> PreTrainedTokenize
             folder, local_files_only=True, trust_remote_code=False, padding_side="left"
         )
     except Exception as error:
-        raise UserError(f"{checkpoint.path} has no tokenizer that transformers reads: {_first_line(error)}") from error
+        if not any("token" in path.name or "vocab" in path.name for path in folder.iterdir()):
+            raise UserError(
+                f"{checkpoint.path} holds no tokenizer: save one there (tokenizer.save_pretrained)."
+            ) from error
+        reason = " ".join(str(error).split())  # the first line alone may end in "one of:"
+        raise UserError(f"{checkpoint.path} has no tokenizer that transformers reads: {reason}") from error
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise UserError(

@@ -64,15 +64,19 @@ def _conclusion(result: Mapping[str, Any]) -> str:
         return _nothing(result)
     told, saved = row["held_out"], 1 - row["length"] / result["layers"]
     holds = told["p_holm"] < 0.05
-    claim = "not worse than" if result["goal"] == "shorter" else "more accurate than"
+    claim = (
+        f"not worse than the base by {_margin(result)}"
+        if result["goal"] == "shorter"
+        else "more accurate than the base"
+    )
     return (
         f"{row['method']}: {row['length']} of {result['layers']} layers ({saved:.0%} fewer); "
-        f"{'' if holds else 'not shown to be '}{claim} the base on {told['n']} held-out items."
+        f"{'' if holds else 'not shown to be '}{claim} on {told['n']} held-out items."
     )
 
 
 def _nothing(result: Mapping[str, Any]) -> str:
-    wanted = "not worse" if result["goal"] == "shorter" else "more accurate than the base"
+    wanted = f"not worse by {_margin(result)}" if result["goal"] == "shorter" else "more accurate than the base"
     return (
         f"No method found a chain that {result['items']['selection']} selection items show to be {wanted}: take the model as it "
         "is, or raise objective.items if the task has more."
@@ -81,7 +85,7 @@ def _nothing(result: Mapping[str, Any]) -> str:
 
 def _legend(result: Mapping[str, Any]) -> str:
     if result["goal"] == "shorter":
-        test = f"p: against worse by {100 * result['margin']:g} points or more (Tango's score test, one-sided)"
+        test = f"p: against worse by {_margin(result)} (Tango's score test, one-sided)"
     else:
         test = "p: against not more accurate than the base (exact McNemar test, one-sided)"
     return (
@@ -90,6 +94,10 @@ def _legend(result: Mapping[str, Any]) -> str:
         "layer executions of the search, at most those of the tree's; cost: of search and choice. *: chosen, corrected over "
         "those of all methods."
     )
+
+
+def _margin(result: Mapping[str, Any]) -> str:
+    return f"{100 * result['margin']:g} points or more"
 
 
 def _levels(base: Mapping[str, Any]) -> str:

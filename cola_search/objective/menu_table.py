@@ -94,7 +94,8 @@ def _conclusion(result: Mapping[str, Any]) -> str:
 _LEGEND = (
     "chosen on: cross-validated accuracy on calibration. p: exact McNemar test against the base, two-sided; Holm over all\n"
     "arms tried. base: the untouched model alone with the same selector. cost: layer executions, and the reads of the\n"
-    "head beyond the base's one in such (see head_cost). oracle: uses the answer key. *: chosen on calibration."
+    "head beyond the base's one in such (see head_cost). oracle: uses the answer key. *: what calibration\n"
+    "chooses within a budget of the table, and among the rows of the base."
 )
 
 

@@ -97,12 +97,12 @@ def _rates(summary: Summary) -> Table:
     _add(table, "found accuracy (oracle)", summary.found_accuracy_oracle)
     _add(table, "fixed, where the base is wrong", summary.fixed)
     for name, control in summary.controls.items():
-        _add(table, f"  {_CONTROLS.get(name, name)}, where the base is wrong", control.base_wrong_reached)
+        _add(table, f"  {_CONTROLS.get(name, name)}, same items", control.base_wrong_reached)
         if difference := control.fixed_minus_reached:
             interval = f"{100 * difference.low:+.0f} to {100 * difference.high:+.0f}"
             table.add_row("  fixed minus that", f"{100 * difference.difference:+.0f} pts", "", interval)
     if found := summary.probes.pass_at_k:
-        _add(table, f"  pass@{found.k} of the base, where it is wrong", found.base_wrong_reached)
+        _add(table, f"  pass@{found.k} of the base, same items", found.base_wrong_reached)
     _add(table, "shortened, where the base is right", summary.shortened)
     _add_probes(table, summary.probes)
     _add(table, "verdicts confirmed alone", summary.verification_agreement)
@@ -149,7 +149,7 @@ def _spread(summary: Summary) -> str:
     rate, decoy = summary.evaluations_per_second, summary.controls.get("decoy")
     lines = [
         f"layers saved of {summary.num_layers}, where the base is right: {_mean(summary.layers_saved)}",
-        f"length of the chains that reached a decoy: {_mean(decoy.length)}" if decoy else "",
+        f"length of the chains that reached a decoy, base right or wrong: {_mean(decoy.length)}" if decoy else "",
         f"evaluations to the first fix: {_mean(summary.evaluations_to_first_fix)}",
         f"layer executions to the first fix: {_mean(summary.layer_executions_to_first_fix)}",
         f"{summary.evaluations:,} evaluations, {summary.layer_executions:,.0f} layer executions"
@@ -169,7 +169,7 @@ def _mean(mean: Mean) -> str:
     if mean.low is None:
         return f"mean {_number(mean.mean)}, no interval: {'a single one' if mean.of == 1 else f'all {mean.of} agree'}"
     interval = f"{_number(mean.low)} to {_number(mean.high)}"
-    return f"mean {_number(mean.mean)} ({interval}), median {_number(mean.median)}, n={mean.of}"
+    return f"mean {_number(mean.mean)} (95%: {interval}), median {_number(mean.median)}, n={mean.of}"
 
 
 def _example(example: Example, num_layers: int) -> Padding:

@@ -152,9 +152,8 @@ class _Builder(TaskFactory):
         except (ImportError, AssertionError):
             raise
         except KeyError as error:
-            raise UserError(
-                f"task.split={self.config.split}: the data set of {task} has no split {error}, or no answers."
-            ) from error
+            key = f"task.name={task}" if self.config.split is None else f"task.split={self.config.split}"
+            raise UserError(f"{key}: the data set of {task} has no split {error}, or no answers.") from error
         except Exception as error:  # datasets raises whatever its loaders raise
             raise UserError(hub.failure(task, path, error)) from error
 

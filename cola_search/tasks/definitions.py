@@ -103,6 +103,8 @@ def _clashes(name: str) -> bool:
 
 def _near(name: str, ours: list[str], index: Index) -> str:
     """What else the user may have meant: names that go on from this one, ours first, then names spelt much like it."""
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return f"a task is given by the name in its YAML file: put the file into {PROTOCOLS} and give that name."
     theirs = [other for other in index if not _clashes(other)]
     longer = [other for known in (ours, theirs) for other in sorted(known, key=len) if other.startswith(name)]
     near = dict.fromkeys([*longer[:2], *difflib.get_close_matches(name, [*ours, *theirs], n=4)])

@@ -3,9 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import datasets
 import huggingface_hub.constants
+from datasets.packaged_modules import (
+    _PACKAGED_DATASETS_MODULES as FILE_FORMATS,
+)  # json, csv, parquet: files of the user's
 
 SECONDS = 4
 GATED = frozenset({"Idavidrein/gpqa"})  # without a hub, nothing else says so
@@ -39,6 +43,8 @@ def offline_unless_reachable() -> Iterator[None]:
 def failure(name: str, path: str | None, error: BaseException) -> str:
     """One sentence on why the data set of a task could not be loaded, with the remedy."""
     text, data = str(error), f"its data set {path}" if path else "its data set or grader"
+    if path in FILE_FORMATS or (path and Path(path).exists()):
+        return f"task.name={name}: its definition and its data ({path}) do not go together: {_in_one_line(error)}."
     if "gated" in text or isinstance(error, PermissionError):
         return f"task.name={name}: {data} is gated; {_ACCESS}."
     if not reachable():
@@ -48,3 +54,7 @@ def failure(name: str, path: str | None, error: BaseException) -> str:
             f"reached; connect (or set HF_ENDPOINT to a mirror), or choose a task of the wheels, as arc_easy{gated}."
         )
     return f"task.name={name}: {data} cannot be loaded: {text.splitlines()[0] if text else repr(error)}"
+
+
+def _in_one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
