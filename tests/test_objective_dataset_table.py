@@ -43,6 +43,10 @@ def test_the_cost_of_the_search_stands_beside_that_of_all() -> None:
     assert "98,765" in text and "123,456" in text and "cost: of search and choice" in text
 
 
+def test_no_p_value_reads_as_zero() -> None:
+    assert "<0.001" in shown(0.0004) and "0.000" not in shown(0.0004)
+
+
 def test_a_method_without_a_chain_says_so() -> None:
     assert "no chain will do" in shown(0.004)
     text = " ".join(shown(0.004, chosen=None).split())

@@ -39,7 +39,11 @@ def test_fixes_that_drawing_answers_gives_as_well_are_said() -> None:
 def test_chains_that_beat_the_base_elsewhere_are_not_warned_of_and_others_are() -> None:
     assert not said(fixes(9, transfer=counted(8, 7, 1)), "not found on")
     (warning,) = said(fixes(9, transfer=counted(8, 1, 5)), "not found on")
-    assert "12% (9/72) against 62% (45/72)" in warning and "-50 points" in warning
+    assert (
+        "12% (9/72) against 62% (45/72)" in warning and "-50 points" in warning and "are worse than the base" in warning
+    )
+    (warning,) = said(fixes(9, transfer=counted(8, 4, 4)), "not found on")
+    assert "are not shown to be better than the base" in warning
 
 
 def test_items_that_cannot_be_reordered_are_said_and_count_nowhere() -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cola_search.report.terminal import wide_console
+from cola_search.report.terminal import p_value, wide_console
 
 
 def print_dataset(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
@@ -51,8 +51,8 @@ def _table(result: Mapping[str, Any]) -> Table:
             f"{100 * chosen['difference'][0]:+.1f}",
             _points(told["accuracy"][0]),
             _difference(told),
-            f"{told['p_not_worse' if result['goal'] == 'shorter' else 'p_better']:.3f}",
-            f"{told['p_holm']:.3f}",
+            p_value(told["p_not_worse" if result["goal"] == "shorter" else "p_better"]),
+            p_value(told["p_holm"]),
             *cost,
         )
     return table

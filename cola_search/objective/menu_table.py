@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cola_search.report.terminal import wide_console
+from cola_search.report.terminal import p_value, wide_console
 
 _SHOWN = 4  # arms of each budget, by their accuracy on calibration
 
@@ -49,7 +49,7 @@ def _table(result: Mapping[str, Any]) -> Table:
     for row in _shown(result):
         span = (row["difference"], row["difference_low"], row["difference_high"])
         star = " *" if row["chosen"] else ""
-        p_holm = f"{row['p_holm']:.3f}" if "p_holm" in row else ""
+        p_holm = p_value(row["p_holm"]) if "p_holm" in row else ""
         table.add_row(
             row["menu"],
             row["selector"] + star,
@@ -58,7 +58,7 @@ def _table(result: Mapping[str, Any]) -> Table:
             _points(row["rate"]),
             f"{row['cost']:g}",
             "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * value for value in span)),
-            f"{row['p']:.3f}",
+            p_value(row["p"]),
             p_holm,
             ", ".join(row["chains"]),
         )
@@ -87,7 +87,7 @@ def _conclusion(result: Mapping[str, Any]) -> str:
     return (
         f"Calibration chooses {row['menu']} with {row['selector']}: {100 * row['difference']:+.1f} points at a cost of "
         f"{row['cost']:g} layer executions (base {result['layers']}), "
-        f"{'' if holds else 'not shown to be '}more accurate than the base (p {row['p']:.3f}, that one test alone)."
+        f"{'' if holds else 'not shown to be '}more accurate than the base (p {p_value(row['p'])}, that one test alone)."
     )
 
 

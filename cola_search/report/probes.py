@@ -202,8 +202,9 @@ def _transfer_words(found: ProbeSummary | None) -> str | None:
     apart = _behind_base(found, alone=", for a single chain")
     if apart is None:
         return None
+    worse = found.right_minus_base is not None and found.right_minus_base.high < 0
     return (
-        f"Found chains are not shown to be better than the base on items that they were not found on: "
+        f"Found chains are {'worse' if worse else 'not shown to be better'} than the base on items that they were not found on: "
         f"{in_words(found.right)} against {in_words(found.base_right)}{apart}."
     )
 

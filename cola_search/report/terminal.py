@@ -65,6 +65,11 @@ def _chosen_by(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]
     return lines or [("nothing will do", "", _percent(of_base), "", "")]
 
 
+def p_value(value: float) -> str:
+    """A p-value with three digits."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def wide_console(console: Console | None) -> Console:
     """The console, or a new one; as wide as a table needs where it is a pipe, which has no width to keep to."""
     console = console or Console(highlight=False)
