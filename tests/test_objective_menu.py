@@ -1,19 +1,15 @@
-import json
+"""Menus of chains, and the race that their chains come from."""
+
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from record_fixture import record
-from rich.console import Console
 
 from cola_search import Chain, ModelScorer, load_task
-from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
-from cola_search.objective import menu_run
 from cola_search.objective.candidates import best_pairs, race, searched
-from cola_search.objective.items import Items
 from cola_search.objective.menu import (
     best_chain_menu,
     cover_menu,
@@ -27,11 +23,8 @@ from cola_search.objective.menu import (
     single_edits,
     solved_by,
 )
-from cola_search.objective.menu_run import Study, recorded
-from cola_search.objective.menu_table import print_menu
 from cola_search.objective.option_table import FLOOR, OptionTable, option_scores, score_table
 from cola_search.objective.selectors import right_of
-from cola_search.objective_settings import ObjectiveSettings
 from cola_search.records import Evaluated
 from cola_search.settings import SearchSettings
 
@@ -184,88 +177,6 @@ def test_a_search_of_calibration_items_gives_candidates_and_the_race_a_table(tin
     assert len(table.chains) == 6 + 4 and max(map(len, table.chains)) == 6
 
 
-def study(model: LoadedModel, cache: Path) -> Study:
-    calibration, held_out = load_task("arc_easy", split="train", limit=24), load_task("arc_easy", limit=10)
-    items = Items(held_out, calibration[:12], calibration[12:], held_out[:], "24 items")
-    objective = ObjectiveSettings(kind="menu", menu_size=3, searches=2, candidates=4, finalists=4, first=6)
-    return Study(model, items, objective, SearchSettings(simulations=6, max_block=1), ENGINE, 0, cache)
-
-
-def test_a_study_chooses_on_calibration_and_reports_every_arm(
-    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(menu_run, "SHARES", (1.0,))
-    lines: list[str] = []
-    result = study(tiny_model, tmp_path).run(lines.append)
-    json.dumps(result, allow_nan=False)
-    assert result["counts"] == {"calibration": 24, "held_out": 10}
-    assert result["cross_validated"] == {"items": 18, "unseen": True}
-    assert result["head_cost"] > 0
-    assert all(row["cost"] == 6 for row in result["rows"] if row["menu"] == "base")
-    assert not any(row["chains"] for row in result["rows"] if row["menu"] == "exits" and row["budget"] == 6)
-    assert result["chosen"]["budget"] <= 6
-    assert all(
-        row["cost"] <= row["budget"] + 1e-9 for row in result["rows"] if row["selector"] not in ("cascade", "routed")
-    )
-    calls = len(lines)
-    again = study(tiny_model, tmp_path).run(lines.append)
-    assert len(lines) < 2 * calls
-    assert again == result and again["layer_executions"] > 0
-    console = Console(record=True, width=160)
-    print_menu(result, "runs/x", console)
-    text = console.export_text()
-    assert "cross-validated on 18 of them, on which no chain was found" in text
-    assert "Calibration chooses" in text and "oracle" in text and text.rstrip().endswith("runs/x")
-
-
-def test_where_most_items_were_searched_all_are_cross_validated_on_and_that_is_told(
-    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(menu_run, "SHARES", (1.0,))
-    few = study(tiny_model, tmp_path)
-    result = replace(few, objective=replace(few.objective, searches=13)).run(lambda line: None)
-    assert result["cross_validated"] == {"items": 24, "unseen": False}
-    console = Console(record=True, width=160)
-    print_menu(result, "runs/x", console)
-    assert "all 24, also those on which chains were found: optimistic" in console.export_text()
-
-
-def test_items_that_records_searched_judge_no_menu_whether_they_were_solved_or_not(
-    tiny_model: LoadedModel, tmp_path: Path
-) -> None:
-    """The unsolved ones are those that the base and all searched chains have wrong: on them menus would look worse."""
-    made = study(tiny_model, tmp_path)
-    path = tmp_path / "records.jsonl"
-    searched = {made.items.selection[3]: 1, made.items.selection[5]: 0}
-    own = [
-        replace(record(s.id, chains=[Evaluated("0-4", right, 0.5, 5.0)]), question=s.question, num_layers=6)
-        for s, right in searched.items()
-    ]
-    path.write_text("".join(one.to_line() + "\n" for one in own))
-    judges = replace(made, objective=replace(made.objective, records=str(path)))._judges()
-    assert judges.tolist() == [i for i in range(6, 24) if i not in (12 + 3, 12 + 5)]
-
-
-def test_a_record_file_without_calibration_items_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    path.write_text(record("a").to_line() + "\n")
-    with pytest.raises(UserError, match="no solved calibration item"):
-        recorded(path, load_task("arc_easy", limit=2)[:], 12)
-
-
-def test_records_of_a_model_with_other_layers_are_refused(tmp_path: Path) -> None:
-    (sample,) = load_task("arc_easy", limit=1)
-    path = tmp_path / "records.jsonl"
-    path.write_text(replace(record(sample.id), question=sample.question, num_layers=36).to_line() + "\n")
-    with pytest.raises(UserError, match=r"objective\.records=.* of a model with 36 layers, this one has 30"):
-        recorded(path, [sample], 30)
-
-
-def test_a_missing_record_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"objective\.records=.* is not a file"):
-        recorded(tmp_path / "none.jsonl", [], 12)
-
-
 def test_the_ensemble_has_chains_also_where_no_chain_solves_some_item() -> None:
     scores = np.array([[[0, FLOOR], [FLOOR, 0]], [[0, FLOOR], [FLOOR, 0]], [[0, np.nan], [0, np.nan]]])
     golds = np.array([[True, False], [True, False], [False, False]])
@@ -281,26 +192,3 @@ def test_a_chain_that_scores_no_option_is_wrong_whatever_the_gold_answer() -> No
     assert not table.right.any()
     assert replace(table, golds=np.array([[False, True]])).right.tolist() == [[True, False, False, False, True]]
     assert not right_of(table.columns([Chain((1,)), Chain((2,))]), np.array([0])).any()
-
-
-def test_tables_are_made_anew_for_other_records_in_the_same_file(tiny_model: LoadedModel, tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    made = study(tiny_model, tmp_path)
-    made = replace(made, objective=replace(made.objective, records=str(path)))
-    path.write_text(record("a").to_line() + "\n")
-    first = made._key()
-    assert made._key() == first
-    path.write_text(record("b").to_line() + "\n")
-    assert made._key() != first
-
-
-def test_tables_are_made_anew_for_another_engine_attention_or_metric(tiny_model: LoadedModel, tmp_path: Path) -> None:
-    made = study(tiny_model, tmp_path)
-    eager = replace(tiny_model, config=replace(tiny_model.config, attn="eager"))
-    others = [
-        replace(made, engine=replace(ENGINE, mode="stock")),
-        replace(made, engine=replace(ENGINE, mix_samples=False)),
-    ]
-    assert len({one._key() for one in (made, *others, replace(made, model=eager))}) == 4
-    normed = load_task("arc_easy", limit=10, metric="acc_norm")
-    assert replace(made, items=replace(made.items, task=normed))._key() != made._key()

@@ -1,5 +1,6 @@
-"""The base's hidden states that stand beside a table of options."""
+"""Tables of options put together, and the base's hidden states that stand beside them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,31 @@ import torch
 from test_engine import generation, of_family, sample_of
 from test_riding import LONGROPE
 
+from cola_search.chain import Chain
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
-from cola_search.objective.option_table import base_hidden
+from cola_search.objective.option_table import OptionTable, base_hidden, stacked
 from cola_search.scoring import ModelScorer
 
 
 class FakeTask:
     def __init__(self, kind: str) -> None:
         self.kind = kind
+
+
+def one_item(name: str, *scores: float) -> OptionTable:
+    golds = np.array([[True] + [False] * (len(scores) - 1)])
+    table = OptionTable((Chain((0, 1)),), (name,), np.array([[scores]]), golds, np.full(golds.shape, 2.0))
+    return replace(table, layer_executions=3.0)
+
+
+def test_items_with_fewer_options_than_others_have_gaps_that_are_no_options() -> None:
+    table = stacked([one_item("a", -1.0, -2.0), one_item("b", -3.0, -1.0, -2.0)])
+    assert table.ids == ("a", "b") and table.layer_executions == 6.0 and table.hidden is None
+    assert table.valid.tolist() == [[True, True, False], [True, True, True]]
+    assert table.golds.dtype == bool and table.golds.sum() == 2
+    assert table.sizes.tolist() == [[2, 2, 1], [2, 2, 2]]
+    assert table.right.tolist() == [[True], [False]]
 
 
 def last_state(model: LoadedModel, text: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from cola_search.baselines import make_search
 from cola_search.chain import Chain
 from cola_search.job import SEARCH, generator, run_searches
 from cola_search.objective.menu import exits, joined_edit, keep_best, single_edits
-from cola_search.objective.option_table import OptionTable, score_table
+from cola_search.objective.option_table import OptionTable, Parts, score_table
 from cola_search.priors import uniform
 from cola_search.scoring import ModelScorer
 from cola_search.settings import SearchSettings
@@ -45,25 +45,28 @@ def race(
     first: int,
     finalists: int,
     longest: int,
+    parts: Parts | None = None,
 ) -> OptionTable:
     """The table of the base, its early exits and the best other chains, on all the samples.
 
     The first heat is run on the first `first` samples only: the base with one edit of at most `max_block` layers, `more`,
     and then `pairs` of the best edits. Its best `finalists` chains of at most `longest` layers are run on all samples.
+    With `parts` it goes on with what is kept there.
     """
     num_layers = scorer.engine.model.num_layers
     base = Chain.identity(num_layers)
     always = [base, *exits(base)]
     heat, edits = samples[:first], single_edits(num_layers, max_block)
-    table = score_table(scorer, heat, list(dict.fromkeys([*always, *edits, *more])))
+    table = score_table(scorer, heat, list(dict.fromkeys([*always, *edits, *more])), parts=parts)
     joined = best_pairs(table.columns([base, *edits]), longest)
     new = [chain for chain in joined if chain not in table.chains][:pairs]
     if new and scorer.engine.generates:  # the options are the answers given, so a new chain may add some
-        table = score_table(scorer, heat, [*table.chains, *new])
+        table = score_table(scorer, heat, [*table.chains, *new], parts=parts)
     elif new:
-        table = table.beside(score_table(scorer, heat, new))
+        table = table.beside(score_table(scorer, heat, new, parts=parts))
     fitting = table.columns([chain for chain in table.chains if len(chain) <= longest])
-    return score_table(scorer, samples, keep_best(fitting, finalists, always), hidden=not scorer.engine.generates)
+    best = keep_best(fitting, finalists, always)
+    return score_table(scorer, samples, best, hidden=not scorer.engine.generates, parts=parts)
 
 
 def best_pairs(table: OptionTable, longest: int, parents: int = 24) -> list[Chain]:

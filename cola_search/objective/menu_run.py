@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from cola_search.objective.candidates import race, searched
 from cola_search.objective.head_cost import head_cost
 from cola_search.objective.items import Items, split_items
 from cola_search.objective.menu import generic_chains, menu_cost, solved_by
-from cola_search.objective.option_table import OptionTable, score_table
+from cola_search.objective.option_table import OptionTable, Parts, score_table
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.prior_tables import of_this_model
 from cola_search.records import Record, read_records
@@ -67,7 +69,7 @@ class Study:
         shares = sorted({*SHARES, objective.budget})
         arms = make_arms(layers, shares, generated=scorer.engine.generates)
         cost = head_cost(scorer.engine.stock, [*self.items.search, *self.items.selection])
-        calibration = self._kept(scorer, "calibration", self._key(), lambda: self._race(scorer, say))
+        calibration = self._kept(scorer, f"calibration-{self._key()}", partial(self._race, scorer, say), say)
         calibration = replace(calibration, head_cost=cost)
         say(
             f"{len(calibration.chains)} chains on {len(calibration)} calibration items; trying {len(arms)} arms on them"
@@ -79,9 +81,9 @@ class Study:
         say(f"scoring {len(chains)} chains on {len(self.items.held_out)} held-out items")
         held_out = self._kept(
             scorer,
-            "held_out",
-            self._key(chains),
-            lambda: score_table(scorer, self.items.held_out, chains, hidden=not scorer.engine.generates),
+            f"held_out-{self._key(chains)}",
+            partial(score_table, scorer, self.items.held_out, chains, hidden=not scorer.engine.generates),
+            say,
         )
         held_out = replace(held_out, head_cost=cost)
         rows = held_out_table(calibration, held_out, arms, crossed, objective.menu_size, objective.margin)
@@ -112,7 +114,7 @@ class Study:
         unseen = [i for i, sample in enumerate(samples) if sample.id not in seen]
         return np.array(unseen if 2 * len(unseen) >= len(samples) else range(len(samples)), dtype=int)
 
-    def _race(self, scorer: ModelScorer, say: Callable[[str], None]) -> OptionTable:
+    def _race(self, scorer: ModelScorer, say: Callable[[str], None], parts: Parts) -> OptionTable:
         objective, samples = self.objective, [*self.items.search, *self.items.selection]
         longest = int(max(1.0, objective.budget) * self.model.num_layers)
         if objective.records is not None:
@@ -131,14 +133,19 @@ class Study:
             first=objective.first,
             finalists=objective.finalists,
             longest=longest,
+            parts=parts,
         )
 
-    def _kept(self, scorer: ModelScorer, name: str, key: str, make: Callable[[], OptionTable]) -> OptionTable:
-        """The table of that name with what the process that made it spent on it, out of the cache if it was made from the same."""
-        path = self.cache / f"{name}-{key}.npz"
+    def _kept(
+        self, scorer: ModelScorer, name: str, make: Callable[..., OptionTable], say: Callable[[str], None]
+    ) -> OptionTable:
+        """The table of that name with what was spent on it, out of the cache if it is there; made, its blocks are kept there."""
+        path = self.cache / f"{name}.npz"
         if not path.exists():
-            before, table = scorer.layer_executions, make()
-            replace(table, layer_executions=scorer.layer_executions - before).save(path)
+            parts, before = Parts(self.cache / name, say), scorer.layer_executions
+            table = make(parts=parts)
+            replace(table, layer_executions=scorer.layer_executions - before + parts.found).save(path)
+            shutil.rmtree(parts.folder)
         return OptionTable.load(path)
 
     def _key(self, chains: Sequence[Chain] = ()) -> str:

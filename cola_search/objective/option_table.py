@@ -1,6 +1,7 @@
 """What every chain of a list says of every option of every item: the table that menus and selectors are chosen from."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -15,6 +16,7 @@ from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
 
 FLOOR = -1e4  # nats: what a score that is not a finite number counts as
+BLOCK = 20_000  # evaluations that a run which is stopped may lose
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,16 +198,79 @@ def base_hidden(scorer: ModelScorer, samples: Sequence[Sample]) -> np.ndarray | 
     return np.stack(rows)
 
 
+@dataclass
+class Parts:
+    """Where blocks of tables under way are kept, so that a run that is stopped goes on there.
+
+    folder: for tables that depend on the same things. say: told how far a table is.
+    found: layer executions that earlier processes spent on the blocks that were found there.
+    """
+
+    folder: Path
+    say: Callable[[str], None]
+    found: float = 0.0
+
+    def block(
+        self, scorer: ModelScorer, samples: Sequence[Sample], chains: Sequence[Chain], hidden: bool
+    ) -> OptionTable:
+        """The table of a block of samples, out of the folder if it is there."""
+        about = repr(([sample.id for sample in samples], list(map(str, chains)), hidden))
+        path = self.folder / f"{hashlib.sha256(about.encode()).hexdigest()[:16]}.npz"
+        if path.exists():
+            table = OptionTable.load(path)
+            self.found += table.layer_executions
+            return table
+        before, table = scorer.layer_executions, _block(scorer, samples, chains, hidden)
+        replace(table, layer_executions=scorer.layer_executions - before).save(path)
+        return table
+
+
 def score_table(
-    scorer: ModelScorer, samples: Sequence[Sample], chains: Sequence[Chain], *, hidden: bool = False
+    scorer: ModelScorer,
+    samples: Sequence[Sample],
+    chains: Sequence[Chain],
+    *,
+    hidden: bool = False,
+    parts: Parts | None = None,
 ) -> OptionTable:
-    """The table of these chains on these samples; `hidden` adds the base's hidden states."""
+    """The table of these chains on these samples; `hidden` adds the base's hidden states. With `parts` it goes on there."""
+    tables, size = [], max(1, BLOCK // len(chains))
+    for start in range(0, len(samples), size):
+        some = samples[start : start + size]
+        if parts is None:
+            tables.append(_block(scorer, some, chains, hidden))
+            continue
+        tables.append(parts.block(scorer, some, chains, hidden))
+        if start + size < len(samples):
+            parts.say(f"{start + size} of {len(samples)} items scored with {len(chains)} chains")
+    return stacked(tables)
+
+
+def _block(scorer: ModelScorer, samples: Sequence[Sample], chains: Sequence[Chain], hidden: bool) -> OptionTable:
     found = option_scores(scorer, [(sample, chains) for sample in samples])
-    options = max(len(one.golds) for one in found)
-    scores = np.full((len(samples), len(chains), options), np.nan)
-    golds, sizes = np.zeros((len(samples), options), dtype=bool), np.ones((len(samples), options))
-    for i, one in enumerate(found):
-        width = len(one.golds)
-        scores[i, :, :width], golds[i, :width], sizes[i, :width] = one
-    states = base_hidden(scorer, samples) if hidden else None
-    return OptionTable(tuple(chains), tuple(sample.id for sample in samples), scores, golds, sizes, states)
+    tables = [
+        OptionTable(tuple(chains), (sample.id,), one.scores[None], one.golds[None], one.sizes[None])
+        for sample, one in zip(samples, found, strict=True)
+    ]
+    return replace(stacked(tables), hidden=base_hidden(scorer, samples) if hidden else None)
+
+
+def stacked(tables: Sequence[OptionTable]) -> OptionTable:
+    """The items of several tables of the same chains in one, as wide as the widest."""
+    width = max(table.golds.shape[1] for table in tables)
+
+    def joined(arrays: Sequence[np.ndarray], fill: float) -> np.ndarray:
+        gaps = [[(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])] for array in arrays]
+        padded = [np.pad(array, gap, constant_values=fill) for array, gap in zip(arrays, gaps, strict=True)]
+        return np.concatenate(padded)
+
+    states = [table.hidden for table in tables if table.hidden is not None]
+    return replace(
+        tables[0],
+        ids=tuple(name for table in tables for name in table.ids),
+        scores=joined([table.scores for table in tables], np.nan),
+        golds=joined([table.golds for table in tables], False),
+        sizes=joined([table.sizes for table in tables], 1.0),
+        hidden=np.concatenate(states) if states else None,
+        layer_executions=sum(table.layer_executions for table in tables),
+    )
