@@ -16,7 +16,7 @@ from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
 
 FLOOR = -1e4  # nats: what a score that is not a finite number counts as
-BLOCK = 20_000  # evaluations that a run which is stopped may lose
+BLOCK = 4_000  # evaluations that a run which is stopped may lose
 
 
 @dataclass(frozen=True, eq=False)
