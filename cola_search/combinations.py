@@ -23,8 +23,7 @@ def check_combinations(settings: "Settings") -> None:
 
 def _check_gpus(settings: "Settings") -> None:
     gpus, model = settings.cluster.gpus_per_replica, settings.model
-    on_ray = settings.cluster.mode == "ray" and settings.objective.kind == "sample"
-    if on_ray and model.device.startswith("cuda:") and model.device != "cuda:0":
+    if _on_ray(settings) and model.device.startswith("cuda:") and model.device != "cuda:0":
         raise UserError(
             f"model.device={model.device}: cluster=ray gives each replica a GPU of its own, which it sees as cuda:0; "
             "write model.device=cuda, and choose GPUs by CUDA_VISIBLE_DEVICES."
@@ -40,6 +39,11 @@ def _check_gpus(settings: "Settings") -> None:
         raise UserError(
             f"{key} needs a GPU, and cluster.gpus_per_replica=0 gives a replica none: reserve a share such as 0.5."
         )
+
+
+def _on_ray(settings: "Settings") -> bool:
+    """Whether replicas are actors of Ray: the other objectives work in one process."""
+    return settings.cluster.mode == "ray" and settings.objective.kind == "sample"
 
 
 def check_read(overrides: Iterable[str], jobs: Sequence["Settings"]) -> None:
@@ -82,7 +86,7 @@ _RULES = (
     _Rule(
         _under("cluster", _ONLY_RAY),
         "cluster=ray and objective=sample",
-        lambda s: s.cluster.mode == "ray" and s.objective.kind == "sample",
+        _on_ray,
     ),
     _Rule(
         _under("objective", _ONLY_DATASET),

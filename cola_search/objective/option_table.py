@@ -234,14 +234,11 @@ def score_table(
     parts: Parts | None = None,
 ) -> OptionTable:
     """The table of these chains on these samples; `hidden` adds the base's hidden states. With `parts` it goes on there."""
+    block = _block if parts is None else parts.block
     tables, size = [], max(1, BLOCK // len(chains))
     for start in range(0, len(samples), size):
-        some = samples[start : start + size]
-        if parts is None:
-            tables.append(_block(scorer, some, chains, hidden))
-            continue
-        tables.append(parts.block(scorer, some, chains, hidden))
-        if start + size < len(samples):
+        tables.append(block(scorer, samples[start : start + size], chains, hidden))
+        if parts is not None and start + size < len(samples):
             parts.say(f"{start + size} of {len(samples)} items scored with {len(chains)} chains")
     return stacked(tables)
 

@@ -1,6 +1,5 @@
 """What lm-eval's task objects say of their items: kind, metric, documents, options, gold answers."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,7 +44,9 @@ def _refuse_unless_best_wins(part: Any, name: str) -> None:
 
     Such as lm-eval's exact_match of options, which is whether greedy decoding would write the right one.
     """
-    for doc in itertools.islice(docs_of(part), metric.PROBED_DOCS if part.OUTPUT_TYPE == "multiple_choice" else 0):
+    if part.OUTPUT_TYPE != "multiple_choice":
+        return
+    for doc in metric.probed_docs(part):
         choices, golds = answer(part, doc)
         for chosen, verdict in enumerate(metric.verdicts_by_best(part, doc, name, len(choices or []))):
             if verdict is not None and verdict != (chosen in golds):

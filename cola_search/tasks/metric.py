@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -13,7 +14,7 @@ from lm_eval.api.task import ConfigurableTask
 from cola_search.errors import UserError
 
 _PROBE = "The answer is 1."  # a response that every extraction can be run on
-PROBED_DOCS = 3
+_PROBED_DOCS = 3
 _NO_VALUE = object()
 
 
@@ -71,11 +72,15 @@ def option_values(choices: list[str], metric: str, responses: list[tuple[float, 
     return [float(score) for score in scores / np.array(option_lengths(choices, metric))]
 
 
+def probed_docs(task: Any) -> Iterator[dict[str, Any]]:
+    """The first items, on which a metric is tried."""
+    return itertools.islice(task.task_docs if isinstance(task, ConfigurableTask) else task.eval_docs, _PROBED_DOCS)
+
+
 def verdicts_by_best(task: Any, doc: dict[str, Any], metric: str, options: int) -> list[bool | None]:
     """What the metric says when each option in turn is by far the likeliest, but not what greedy decoding would write."""
-    even = [(-1.0, False)] * (
-        options if "acc_mutual_info" in task.aggregation() else 0
-    )  # of options without the question
+    without_question = options if "acc_mutual_info" in task.aggregation() else 0
+    even = [(-1.0, False)] * without_question
     tried = [[(-0.01 if i == best else -999.0, False) for i in range(options)] for best in range(options)]
     return [as_verdict(_value(task, doc, metric, [*responses, *even])) for responses in tried]
 
@@ -95,8 +100,7 @@ def _is_per_item(task: Any, metric: str) -> bool:
     """Whether a metric is the mean of zeros and ones, tried on the first items with made-up responses."""
     if task.aggregation().get(metric) is not get_aggregation("mean"):
         return False
-    docs = itertools.islice(task.task_docs if isinstance(task, ConfigurableTask) else task.eval_docs, PROBED_DOCS)
-    tried = (_value(task, doc, metric, responses) for doc in docs for responses in _made_up(task, doc))
+    tried = (_value(task, doc, metric, responses) for doc in probed_docs(task) for responses in _made_up(task, doc))
     return all(value is _NO_VALUE or as_verdict(value) is not None for value in tried)
 
 
