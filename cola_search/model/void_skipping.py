@@ -4,9 +4,10 @@ readout   what LAC's released code does: all layers run on the normal stream, an
           its last active layer to the final norm and the head (of no active layer: the embedding). Keys, values and all
           hidden states are the whole model's.
 bypass    what the paper says: a void's update is left out of the residual stream of that token. Whether a layer is a void
-          is decided on the way, from the norm of the stream as it is by then and what the layer would make of it. The keys
-          and values of a skipped (token, layer) are those that the layer makes of the unchanged stream, as for any
-          token, so that later tokens can attend to it.
+          is decided on the way, from the norm of the stream as it is by then and what the layer would make of it; the range of
+          earlier changes counts what layers that were left out would have made of it. The keys and values of a skipped
+          (token, layer) are those that the layer makes of the unchanged stream, as for any token, so that later tokens can
+          attend to it.
 
 Neither saves time: layers run and are masked, as in the released code. Source: arxiv.org/abs/2505.14467.
 """

@@ -5,7 +5,9 @@ With n_l the L2 norm of the residual stream after layer l, and n_(-1) that of th
     d_l = n_l - n_(l-1),    layer l is a void for the token iff d_l < alpha * (max_{j<l} d_j - min_{j<l} d_j)
 
 The threshold of layer 0, which has no layers before it, is 0, and so is that of layer 1. Differs from the released code:
-all of it is computed in float32, and layer 0 never looks at other samples of the batch.
+all of it is computed in float32, and layer 0 never looks at other samples of the batch. change=absolute takes |d_l| in the
+place of d_l on both sides, after the first LAC (for models trained with it); there the range is over the whole batch, with zeros
+for the layers to come, and the first void ends the pass.
 """
 
 from collections.abc import Iterator, Sequence
@@ -138,7 +140,7 @@ def find_voids(
 
     The prompt is the context of the first request. PP alone is one forward pass; RG generates greedily with the
     model's own cache, at most `max_new_tokens`: what the task allows, or 16 where it generates nothing. `change` says
-    whether the change of the norm is taken with its sign (Void) or without (LAC).
+    whether the change of the norm is taken with its sign (Void) or without (after the first LAC; see the module).
 
     Raises UserError: alpha outside (0, 1], an empty prompt or one that the model's context does not hold, a model whose layers
     do not return the residual stream.
