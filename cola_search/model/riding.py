@@ -136,6 +136,11 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
         for item in items:
             executor.close(item)
     for what, ours, stock in found:
+        if not torch.isfinite(stock).all():
+            dtype = str(executor.anatomy.dtype).removeprefix("torch.")
+            return (
+                f"numbers overflow {dtype} where an edited chain is tried, for which another model.dtype may have room"
+            )
         off = ((ours.float() - stock).abs().mean() / stock.std()).item()
         if not off < limit:
             return f"{what} on the engine is off by {off:.2g} standard deviations of the logits"
