@@ -52,3 +52,16 @@ def test_a_model_that_overflows_where_it_is_tried_is_told_from_a_family_that_can
         model.model.layers[2].mlp.down_proj.weight.mul_(10_000)
     reason = rides(Executor(Anatomy(model), 2_000_000), model)
     assert reason is not None and "numbers overflow float16" in reason and "model.dtype" in reason
+
+
+def test_a_memory_with_room_for_one_item_that_generates_but_not_for_two_is_enough() -> None:
+    model = tiny("llama")
+    anatomy = Anatomy(model)
+    row_bytes = 2 * 4 * (anatomy.width + 2 * 2 * 8)  # of states, keys and values in float32, and as much for the slots
+    for rows in (
+        *range(48, 57),
+        80,
+    ):  # of three prompts of 8 tokens for each share, up to a prompt and its chain of 4 layers
+        executor = Executor(anatomy, rows * row_bytes, samples_in_flight=2, keep_kv=True)
+        assert rides(executor, model) is None
+        assert executor.mixes is (rows == 80) and executor.pool.used_rows == 0

@@ -101,9 +101,9 @@ def row_limit(hf: Any) -> float:
 def rides(executor: Executor, hf: Any) -> str | None:
     """None if the engine computes what the stock model does on an edited chain; else the reason why not.
 
-    The chain skips a layer and repeats the last one. Where two items of unlike length in one batch come out wrong, items share
-    none from then on. Tolerance: 0.001 standard deviations of the logits in float32, 0.1 in 16 bits; a wrong mask, position or
-    cache slot is off by far more.
+    The chain skips a layer and repeats the last one. Where two items of unlike length in one batch come out wrong, or the
+    memory has no room for both, items share none from then on. Tolerance: 0.001 standard deviations of the logits in float32,
+    0.1 in 16 bits; a wrong mask, position or cache slot is off by far more.
     """
     if executor.mixes and executor.samples_in_flight > 1:
         try:
@@ -121,7 +121,8 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
     limit = 1e-3 if executor.anatomy.dtype in (torch.float32, torch.float64) else 0.1
     work = [(item, [chain]) for item in items]
     try:
-        executor.parts(work)  # refuses a memory that is too small
+        if len(executor.parts(work)) > 1:  # which refuses a memory that is too small for one
+            return "the memory has no room for two items at a time"
         rows = executor.run_part(work)
         found = [
             ("the prompt pass", executor.anatomy.logits(own), stock_rows(hf, chain, item, some))
