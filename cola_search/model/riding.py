@@ -88,13 +88,16 @@ def rope_limit(hf: Any) -> float:
 
 
 def row_limit(hf: Any) -> float:
-    """The rows of a call beyond which a layer scales attention by a row's place in it (`attn_temperature_tuning` of Llama 4).
+    """The rows of a call beyond which a layer goes by a row's place in it; inf where none does.
 
-    inf where none does. The engine's calls hold rows whose place is not their position.
+    Llama 4 scales attention by it (`attn_temperature_tuning`), and GPT-Neo counts its local window in rows, whatever the mask.
+    The engine's calls hold rows whose place is not their position.
     """
     config = hf.config.get_text_config(decoder=True)
     scales = getattr(config, "attn_temperature_tuning", False)
-    return getattr(config, "floor_scale", math.inf) - 1 if scales else math.inf
+    scaled = getattr(config, "floor_scale", math.inf) - 1 if scales else math.inf
+    local = config.window_size if "local" in (getattr(config, "attention_layers", None) or ()) else math.inf
+    return min(scaled, local)
 
 
 @torch.inference_mode()
