@@ -214,6 +214,24 @@ def test_attention_that_a_layer_scales_by_the_place_of_a_row_is_that_of_stock_on
     expect_stock(engine, samples, CHAINS)
 
 
+@pytest.mark.parametrize("generates", [False, True])
+def test_a_local_window_that_a_layer_counts_in_rows_is_that_of_stock_on_either_side_of_its_length(
+    tiny_model: LoadedModel, generates: bool
+) -> None:
+    model = of_family(tiny_model, "gpt_neo", window_size=36, max_position_embeddings=256)
+    engine = Engine(model, replace(SETTINGS, mix_samples=True, samples_in_flight=4), generates=generates)
+    text = "abcdefghij" * 6
+    if generates:
+        samples = [generation(length, 6, target="42") for length in (4, 25)]
+    else:
+        ends = [["abcdefgh", "cdefghij"], ["abcdefgh", "cdefghijk"]]
+        samples = [sample_of("loglikelihood", *((text[:20], end) for end in some)) for some in ends]
+    samples.append(generation(50, 6) if generates else sample_of("loglikelihood", (text[:40], "ab"), (text[:40], "cd")))
+    rides = [isinstance(engine.open(sample), engine_module.BatchedSession) for sample in samples]
+    assert rides == [True, False, False]
+    expect_stock(engine, samples, CHAINS)
+
+
 @pytest.mark.parametrize("family", ["qwen3_next", "lfm2"])
 def test_a_chain_without_an_attention_layer_has_the_answers_that_it_has_without_a_cache(
     tiny_model: LoadedModel, family: str

@@ -1,6 +1,7 @@
 """What is scored, kept, read again, and charged to whom."""
 
 import json
+import math
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -240,3 +241,22 @@ def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, number: int, line:
         FolderRefused, match=rf"run_dir: line {number} of .*a\.jsonl is damaged .*: remove it and all lines after"
     ):
         board(ITEMS, path)
+
+
+def test_a_file_of_margins_that_are_none_or_infinite_is_json_and_is_gone_on_with(tmp_path: Path) -> None:
+    path, margins = tmp_path / "a.jsonl", [math.nan, math.inf, -math.inf, 1.5]
+
+    def unlike(item: Item, chain: Chain) -> Score:
+        return Score(correct=True, margin=margins[ITEMS.index(item) % 4])
+
+    whole = board(ITEMS, path, by=unlike)
+    whole.fill([BASE], 8)
+    for line in path.read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    again = board(ITEMS, path, by=lambda item, chain: pytest.fail("scored again"))
+    again.fill([BASE], 8)
+    assert again.known(BASE).margins == pytest.approx(whole.known(BASE).margins, nan_ok=True)
+    seen = [View(one, BASE) for one in (whole, again)]
+    for one in seen:
+        one.see([], 8)
+    assert seen[0].merit(BASE) == seen[1].merit(BASE) == pytest.approx((1 + 1 + 0 + 1 / (1 + math.exp(-1))) / 4)

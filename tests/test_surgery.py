@@ -1,5 +1,6 @@
 """Chains inside stock transformers models: tiny ones of every family, and the two real ones."""
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -277,8 +278,21 @@ def test_the_self_check_catches_a_cache_slot_that_is_shared(
 
 def test_the_self_check_refuses_a_model_whose_logits_are_no_numbers(llama: PreTrainedModel) -> None:
     llama.lm_head.weight[5] = torch.nan
-    with pytest.raises(UserError, match="even untouched it decodes differently"):
+    with pytest.raises(
+        UserError, match=r"even untouched its logits are no numbers in float32; set another model\.dtype"
+    ):
         self_check(llama)
+
+
+def test_the_self_check_says_so_where_only_the_edited_chain_overflows(
+    llama: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = iter([math.nan, 0.01])
+    monkeypatch.setattr(surgery, "_cache_error", lambda hf: next(errors))
+    with pytest.raises(
+        UserError, match=r"an edited chain's logits are no numbers in float16; set another model\.dtype"
+    ):
+        self_check(llama.half())
 
 
 @pytest.fixture(scope="module", params=["smollm2", "qwen25_coder_05b"])

@@ -61,6 +61,7 @@ class Batched:
         self.executor, self.stock = executor, stock
         self.readout = Readout(anatomy)
         self.most_together = sys.maxsize  # chains that generate at once: halved whenever memory does not suffice
+        self._said_overflow = False
 
     def open(self, sample: Any, encoded: Encoded | None = None) -> BatchedSession:
         """The sample, tokenised unless it is already, and with its embeddings computed."""
@@ -103,7 +104,7 @@ class Batched:
 
     def _scored(self, work: Work, final: States) -> list[list[Answer]]:
         answers = []
-        for (session, _), (values, leads, greedy) in zip(work, self._log_probs(work, final), strict=True):
+        for (session, chains), (values, leads, greedy) in zip(work, self._log_probs(work, final), strict=True):
             sums = np.add.reduceat(values.astype(np.float64), session.starts, axis=1)
             exact = np.logical_and.reduceat(greedy, session.starts, axis=1)
             responses = [list(zip(s, g, strict=True)) for s, g in zip(sums.tolist(), exact.tolist(), strict=True)]
@@ -111,7 +112,25 @@ class Batched:
                 answers.append([Answer(some) for some in responses])
             else:
                 answers.append([_lone_answer(*one) for one in zip(responses, leads, strict=True)])
+            for c in np.flatnonzero(~np.isfinite(values).all(axis=1)):
+                answers[-1][c] = Answer(self._responses_alone(session, chains[c]))
         return answers
+
+    def _responses_alone(self, session: BatchedSession, chain: Chain) -> list:
+        """What stock answers where a score is no number: the numbers of a row that overflows reach all rows of its sample.
+
+        Attention multiplies what a row must not see by a weight of zero, and zero times infinity is no number. The cost stays
+        what the engine ran.
+        """
+        if not self._said_overflow:
+            log.warning(
+                "numbers overflow %s in chain %s on sample %r: it is answered one chain at a time, and so is any like it.",
+                str(self.executor.anatomy.dtype).removeprefix("torch."),
+                chain,
+                session.sample.id,
+            )
+        self._said_overflow = True
+        return self.stock.responses(session.sample, chain)
 
     def _log_probs(self, work: Work, final: States) -> list[tuple[np.ndarray, ...]]:
         """Per session what the readout says of the scored tokens: `[chains, T]` each."""
@@ -140,8 +159,11 @@ class Batched:
         finally:
             for session, _ in work:
                 session.item.prefixes.release()
-        margins = self._gold_margins(work, final)
-        answers = [Answer([text], float(margins[c]), lead) for c, (text, lead) in enumerate(found)]
+        margins = self._gold_margins(work, final).tolist()
+        answers = [Answer([text], margin, lead) for (text, lead), margin in zip(found, margins, strict=True)]
+        for c, answer in enumerate(answers):
+            if math.isnan(answer.lead):  # which a row of the gold answer behind the prompt may have done, too
+                answers[c] = Answer(self._responses_alone(owners[c], Chain(chains[c])), margins[c])
         split = np.cumsum([0, *(len(some) for _, some in work)]).tolist()
         return [answers[a:b] for a, b in itertools.pairwise(split)]
 

@@ -113,7 +113,7 @@ class Engine:
             return f"its sequences go beyond {self._rope_limit} tokens, where the model changes its rotary frequencies"
         rows = sum(map(len, [*set(map(tuple, encoded.contexts)), *encoded.continuations])) + new  # or fewer
         if rows > self._row_limit:
-            return f"its requests go beyond {self._row_limit} tokens, where the model begins to scale its attention"
+            return f"its requests go beyond {self._row_limit} tokens, where a layer goes by the place of a row"
         return None
 
     def close(self, session: Session) -> None:

@@ -88,22 +88,25 @@ def rope_limit(hf: Any) -> float:
 
 
 def row_limit(hf: Any) -> float:
-    """The rows of a call beyond which a layer scales attention by a row's place in it (`attn_temperature_tuning` of Llama 4).
+    """The rows of a call beyond which a layer goes by a row's place in it; inf where none does.
 
-    inf where none does. The engine's calls hold rows whose place is not their position.
+    Llama 4 scales attention by it (`attn_temperature_tuning`), and GPT-Neo counts its local window in rows, whatever the mask.
+    The engine's calls hold rows whose place is not their position.
     """
     config = hf.config.get_text_config(decoder=True)
     scales = getattr(config, "attn_temperature_tuning", False)
-    return getattr(config, "floor_scale", math.inf) - 1 if scales else math.inf
+    scaled = getattr(config, "floor_scale", math.inf) - 1 if scales else math.inf
+    local = config.window_size if "local" in (getattr(config, "attention_layers", None) or ()) else math.inf
+    return min(scaled, local)
 
 
 @torch.inference_mode()
 def rides(executor: Executor, hf: Any) -> str | None:
     """None if the engine computes what the stock model does on an edited chain; else the reason why not.
 
-    The chain skips a layer and repeats the last one. Where two items of unlike length in one batch come out wrong, items share
-    none from then on. Tolerance: 0.001 standard deviations of the logits in float32, 0.1 in 16 bits; a wrong mask, position or
-    cache slot is off by far more.
+    The chain skips a layer and repeats the last one. Where two items of unlike length in one batch come out wrong, or the
+    memory has no room for both, items share none from then on. Tolerance: 0.001 standard deviations of the logits in float32,
+    0.1 in 16 bits; a wrong mask, position or cache slot is off by far more.
     """
     if executor.mixes and executor.samples_in_flight > 1:
         try:
@@ -121,7 +124,8 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
     limit = 1e-3 if executor.anatomy.dtype in (torch.float32, torch.float64) else 0.1
     work = [(item, [chain]) for item in items]
     try:
-        executor.parts(work)  # refuses a memory that is too small
+        if len(executor.parts(work)) > 1:  # which refuses a memory that is too small for one
+            return "the memory has no room for two items at a time"
         rows = executor.run_part(work)
         found = [
             ("the prompt pass", executor.anatomy.logits(own), stock_rows(hf, chain, item, some))
@@ -136,6 +140,11 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
         for item in items:
             executor.close(item)
     for what, ours, stock in found:
+        if not torch.isfinite(stock).all():
+            dtype = str(executor.anatomy.dtype).removeprefix("torch.")
+            return (
+                f"numbers overflow {dtype} where an edited chain is tried, for which another model.dtype may have room"
+            )
         off = ((ours.float() - stock).abs().mean() / stock.std()).item()
         if not off < limit:
             return f"{what} on the engine is off by {off:.2g} standard deviations of the logits"

@@ -8,6 +8,7 @@ caches and `generate` stay transformers' own, whatever the family.
 """
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
@@ -119,7 +120,7 @@ def self_check(hf: PreTrainedModel) -> float:
             with apply_chain(hf, chain):
                 error = _cache_error(hf)
             if not error < tolerance:
-                raise _refusal(hf, _disagreement(error, _cache_error(hf), tolerance))
+                raise _disagreement(hf, error, _cache_error(hf), tolerance)
         except UserError:
             raise
         except Exception as failure:
@@ -127,10 +128,18 @@ def self_check(hf: PreTrainedModel) -> float:
     return error
 
 
-def _disagreement(edited: float, untouched: float, tolerance: float) -> str:
+def _disagreement(hf: PreTrainedModel, edited: float, untouched: float, tolerance: float) -> UserError:
+    if not math.isfinite(edited):
+        whose = "an edited chain's" if math.isfinite(untouched) else "even untouched its"
+        dtype = str(hf.dtype).removeprefix("torch.")
+        return _refusal(
+            hf, f"{whose} logits are no numbers in {dtype}", "set another model.dtype or choose another model"
+        )
     if not untouched < tolerance:
-        return f"even untouched it decodes differently with its cache than without (by {untouched:.2g} sd)"
-    return f"an edited chain decodes differently with the cache than without (by {edited:.2g} sd)"
+        return _refusal(
+            hf, f"even untouched it decodes differently with its cache than without (by {untouched:.2g} sd)"
+        )
+    return _refusal(hf, f"an edited chain decodes differently with the cache than without (by {edited:.2g} sd)")
 
 
 def probe_tokens(hf: PreTrainedModel) -> torch.Tensor:
@@ -241,5 +250,5 @@ def _cache_error(hf: PreTrainedModel) -> float:
     return float(difference[:, _PROBE_PREFIX:].median())
 
 
-def _refusal(hf: PreTrainedModel, reason: str) -> UserError:
-    return UserError(f"Models of type '{hf.config.model_type}' cannot run chains: {reason}; choose another model.")
+def _refusal(hf: PreTrainedModel, reason: str, remedy: str = "choose another model") -> UserError:
+    return UserError(f"Models of type '{hf.config.model_type}' cannot run chains: {reason}; {remedy}.")

@@ -22,6 +22,7 @@ from cola_search.tasks.task import Task
 
 WRONG, RIGHT, ERROR = "0", "1", "e"
 CHUNK = 256  # items after which what is known is written down
+LARGEST = 1e9  # nats; an infinite margin counts as this, for JSON has no infinity
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Known:
     def add(self, score: Score, cost: float) -> None:
         """Enters the next item, in the digits in which the file keeps it, so that a resumed run sees the same."""
         self.verdicts += ERROR if score.error is not None else RIGHT if score.correct else WRONG
-        self.margins.append(float(f"{score.margin:.4g}"))
+        self.margins.append(min(max(float(f"{score.margin:.4g}"), -LARGEST), LARGEST))  # nan stays
         self.costs.append(round(cost, 2))
 
 
@@ -99,9 +100,10 @@ class Board:
         for chain, start in before.items():
             known = self.known(chain)
             row = {"chain": str(chain), "from": start, "verdicts": known.verdicts[start:]}
-            rows.append(row | {"margins": known.margins[start:], "costs": known.costs[start:]})
+            margins = [None if math.isnan(margin) else margin for margin in known.margins[start:]]
+            rows.append(row | {"margins": margins, "costs": known.costs[start:]})
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rows) + "\n")
+            file.write(json.dumps(rows, allow_nan=False) + "\n")
 
     def _read(self, path: Path, about: Mapping[str, Any]) -> None:
         """Takes in the file, without a last line that a crash tore; begins it where no line is whole."""
@@ -133,7 +135,7 @@ class Board:
             if not row["from"] == len(known.verdicts) == len(known.margins) == len(known.costs):
                 raise ValueError("a line is missing")
             known.verdicts += row["verdicts"]
-            known.margins += row["margins"]
+            known.margins += [math.nan if margin is None else margin for margin in row["margins"]]
             known.costs += row["costs"]
 
 
@@ -249,6 +251,6 @@ class View:
     def _scale(self) -> float:
         # Of the items that this view has seen, so that no ranking depends on what other methods looked at before.
         margins = np.abs(np.array(self.board.known(self.base).margins[: self.seen(self.base)]))
-        margins = margins[np.isfinite(margins)]
+        margins = margins[margins < LARGEST]  # which nan is not either
         scale = float(np.median(margins)) if len(margins) else 1.0
-        return scale if scale > 0 and math.isfinite(scale) else 1.0
+        return scale if scale > 0 else 1.0
