@@ -121,7 +121,7 @@ class Study:
             solved = recorded(Path(objective.records), samples, self.model.num_layers)
         else:
             say(f"searching {min(objective.searches, len(samples))} calibration items for candidates")
-            solved = searched(scorer, samples[: objective.searches], self.search, self.seed)
+            solved = searched(scorer, samples[: objective.searches], self.search, self.seed, parts)
         more = generic_chains(solved, objective.candidates, longest)
         say(f"{len(more)} of {len(solved)} chains that solved an item go into the race")
         return race(
@@ -222,7 +222,8 @@ def check_records(path: Path) -> None:
 def run_menu(settings: Settings, command: str = "") -> dict[str, Any]:
     """Chooses a menu for the task, writes menu.json, and returns what is in it. It works in this process.
 
-    What was scored is kept in run_dir, and the same command goes on with it. Raises UserError for what the user can mend.
+    What was searched and scored is kept in run_dir, and the same command goes on with it. Raises UserError for what the user
+    can mend.
     """
     folder, say = Path(settings.run_dir), Console(stderr=True, highlight=False).print
     if settings.objective.records is not None:
