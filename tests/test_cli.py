@@ -14,7 +14,8 @@ import pytest
 from record_fixture import record
 
 from cola_search import cli, listing
-from cola_search.cli import main, read_command
+from cola_search.cli import main
+from cola_search.command import read_command
 from cola_search.config import Settings
 from cola_search.errors import UserError
 from cola_search.record_writer import FolderRefused

@@ -63,6 +63,7 @@ def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "
     """The model that a text or configuration names, ready to run chains.
 
     A text is a name in conf/model, a hub id, a local folder or GGUF file, or a `pypi://PACKAGE==VERSION/PATH`.
+    What a --config-dir adds is known to the commands alone: give a ModelConfig with what its file says.
     `device` and `dtype` other than `auto` override the configuration. Raises UserError: nothing of that name, no way to
     fetch it, weights that are not safetensors or GGUF, a model whose layers cannot be chained or that does not fit.
     """
