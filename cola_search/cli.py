@@ -32,8 +32,7 @@ from cola_search.config import (
     sweep_folders,
     to_settings,
 )
-from cola_search.errors import UserError
-from cola_search.record_writer import FolderRefused
+from cola_search.errors import FolderRefused, UserError
 from cola_search.run_folder import FAILED
 
 log = logging.getLogger(__name__)

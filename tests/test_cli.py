@@ -17,8 +17,7 @@ from cola_search import cli, listing
 from cola_search.cli import main
 from cola_search.command import read_command
 from cola_search.config import Settings
-from cola_search.errors import UserError
-from cola_search.record_writer import FolderRefused
+from cola_search.errors import FolderRefused, UserError
 from cola_search.report.summary import Summary, summarize, write_summary
 
 Run = Callable[[Settings], None]

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.errors import FolderRefused
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.objective.charges import Charges
 from cola_search.objective.paired import Paired, pair
 from cola_search.outcome import Score
-from cola_search.record_writer import FolderRefused
 from cola_search.tasks.task import Task
 
 WRONG, RIGHT, ERROR = "0", "1", "e"
