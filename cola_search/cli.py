@@ -196,9 +196,9 @@ def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
 
     jobs, objectives = listing.sweep_jobs(folder), listing.objective_jobs(folder)
     if objectives:
-        print_objectives(objectives, str(folder))
+        print_objectives(listing.shown(folder, objectives), str(folder))
     if jobs or not objectives:
-        print_sweep(jobs, str(folder))
+        print_sweep(listing.shown(folder, jobs), str(folder))
     # of a job that was killed there may be no sign
     failed = sum(jobs.get(name) is None and name not in objectives for name in names)
     failed = max(failed, min(len(failures), len(names)))

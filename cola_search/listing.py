@@ -1,15 +1,18 @@
 """What `cola-search` can tell without running anything: its help, its version, the models and tasks it knows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cola_search.command import config_dir, without_config_dir
 from cola_search.conf_path import conf_path
 from cola_search.config import group_names
+from cola_search.job_names import shown_names
 from cola_search.records import package_version
 from cola_search.run_folder import DATASET, FAILED, MENU, SUMMARY
+
+T = TypeVar("T")
 
 _HELP = """\
 cola-search finds, for every question, a sequence of a language model's layers that answers it right, or with fewer.
@@ -101,6 +104,11 @@ def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
             if (job / name).exists() and not _has_failed(job):
                 jobs[job.name] = json.loads((job / name).read_text(encoding="utf-8"))
     return jobs
+
+
+def shown(folder: Path, jobs: Mapping[str, T]) -> dict[str, T]:
+    """The jobs of a sweep's folder by the names to show them with."""
+    return dict(zip(shown_names({name: folder / name for name in jobs}), jobs.values(), strict=True))
 
 
 def refusal(job: Path) -> Path:

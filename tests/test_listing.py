@@ -8,7 +8,7 @@ import pytest
 from cola_search import __version__
 from cola_search.cli import main
 from cola_search.config import group_names
-from cola_search.listing import answer, objective_jobs, sweep_jobs
+from cola_search.listing import answer, objective_jobs, shown, sweep_jobs
 from cola_search.report.terminal import print_objectives
 
 
@@ -88,6 +88,12 @@ def test_jobs_that_sought_one_chain_or_a_menu_are_told_by_what_calibration_chose
     assert ["seed=0", "greedy", "9", "50%", "75%", "+25.0"] in lines
     assert ["seed=1", "nothing", "will", "do", "50%"] in lines
     assert ["seed=2", "cover,", "vote", "12.0", "50%", "62%", "+12.5"] in lines
+
+
+def test_a_job_with_a_local_model_is_shown_by_the_name_of_that_model(tmp_path: Path) -> None:
+    (tmp_path / "model=.-m_llama").mkdir()
+    (tmp_path / "model=.-m_llama" / "config.yaml").write_text("model: {name: m_llama}\n")
+    assert shown(tmp_path, {"model=.-m_llama": 1, "model=smollm2": 2}) == {"model=m_llama": 1, "model=smollm2": 2}
 
 
 def test_jobs_of_a_sweep_are_those_with_a_result_or_a_reason(tmp_path: Path) -> None:

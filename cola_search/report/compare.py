@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from cola_search.errors import UserError
+from cola_search.job_names import shown_names
 from cola_search.report.page import read_run, render, summarize_run
 from cola_search.report.stats import Mean, Rate, bonett_price, mean_of, newcombe
 from cola_search.report.summary import Summary
@@ -45,7 +46,7 @@ def write_comparison(run_dirs: Sequence[Path], path: Path, left_out: Mapping[Pat
     left_out: by folder why it cannot be read. The page names these, and the first of the others is compared with.
     """
     left_out = left_out or {}
-    names = dict(zip(run_dirs, run_names(run_dirs), strict=True))
+    names = dict(zip(run_dirs, shown_names(dict(zip(run_names(run_dirs), run_dirs, strict=True))), strict=True))
     runs = [load_run(folder, name) for folder, name in names.items() if folder not in left_out]
     settings = what_differs([_settings(run.folder) for run in runs])
     rows = [_row(run, runs[0], words, path.parent) for run, words in zip(runs, settings, strict=True)]
