@@ -1,6 +1,5 @@
 """The names of the jobs of a sweep: of their folders, and as tables and pages show them."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from cola_search.digests import hex_digits
 from cola_search.run_folder import CONFIG, flat
 
 _LONGEST_FOLDER = 150
@@ -20,7 +20,7 @@ def job_folder(overrides: Iterable[str]) -> str:
     name = _for_a_folder(",".join(telling)) or "default"
     if len(name) <= _LONGEST_FOLDER:
         return name
-    return f"{name[:_LONGEST_FOLDER]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name[:_LONGEST_FOLDER]}-{hex_digits(name, 8)}"
 
 
 def shown_names(names: Mapping[str, Path]) -> list[str]:

@@ -1,6 +1,5 @@
 """objective=menu: a few chains and a way to choose among their answers without labels; all choices made on calibration."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from cola_search.chain import Chain
 from cola_search.config import Settings
+from cola_search.digests import hex_digits
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel, load_model
@@ -159,7 +159,7 @@ class Study:
             self.objective.records and sha256_of(Path(self.objective.records)),
         )
         text = repr((about, self.objective, self.search, self.seed, chains))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hex_digits(text, 12)
 
     def _facts(self, calibration: OptionTable, held_out: OptionTable) -> dict[str, Any]:
         right = held_out.right[:, 0]

@@ -1,6 +1,5 @@
 """What every chain of a list says of every option of every item: the table that menus and selectors are chosen from."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.digests import hex_digits
 from cola_search.errors import UserError
 from cola_search.model.answers import Answer
 from cola_search.scoring import ModelScorer, Work
@@ -212,7 +212,7 @@ class Parts:
 
     def path(self, about: object, suffix: str) -> Path:
         """Where what is made of `about`, besides what the folder depends on, is kept."""
-        return self.folder / f"{hashlib.sha256(repr(about).encode()).hexdigest()[:16]}{suffix}"
+        return self.folder / f"{hex_digits(repr(about), 16)}{suffix}"
 
     def block(
         self, scorer: ModelScorer, samples: Sequence[Sample], chains: Sequence[Chain], hidden: bool
