@@ -67,8 +67,7 @@ class Chain(tuple[int, ...]):
 
     def counts(self, num_layers: int) -> tuple[int, ...]:
         """How often each layer of a model with num_layers layers runs, [num_layers]."""
-        if max(self) >= num_layers:
-            raise UserError(f"Layer {max(self)} is out of range: the model has layers 0 to {num_layers - 1}.")
+        check_layers(self, num_layers)
         runs = [0] * num_layers
         for layer in self:
             runs[layer] += 1
@@ -87,6 +86,13 @@ class Chain(tuple[int, ...]):
             raise UserError(
                 f"Positions {start} to {start + size - 1} are not a block of a chain of {len(self)} positions."
             )
+
+
+def check_layers(layers: Iterable[int], num_layers: int, what: str = "The chain") -> None:
+    """Raises UserError if `what` names a layer that a model of num_layers layers does not have."""
+    last = max(layers)
+    if last >= num_layers:
+        raise UserError(f"{what} names layer {last}, but the model has layers 0 to {num_layers - 1}.")
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int, int]]:
@@ -112,8 +118,8 @@ def _check_block(text: str, first: int, last: int, runs: int, num_layers: int | 
         raise UserError(f"Chain text {text!r} has the descending range {first}-{last}; ranges ascend.")
     if runs < 1:
         raise UserError(f"Chain text {text!r} asks for x{runs}; a block runs at least once.")
-    if num_layers is not None and last >= num_layers:
-        raise UserError(f"Chain text {text!r} names layer {last}, but the model has layers 0 to {num_layers - 1}.")
+    if num_layers is not None:
+        check_layers([last], num_layers, f"Chain text {text!r}")
     if (last - first + 1) * runs > room:
         raise UserError(f"Chain text {text!r} is longer than {MAX_PARSED_LENGTH} layers.")
 

@@ -9,9 +9,8 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +21,7 @@ from omegaconf import DictConfig
 
 from cola_search import listing
 from cola_search.combinations import check_read
+from cola_search.command import Command, read_command
 from cola_search.conf_path import conf_path
 from cola_search.config import (
     HYDRA_VERSION_BASE,
@@ -32,61 +32,12 @@ from cola_search.config import (
     sweep_folders,
     to_settings,
 )
-from cola_search.errors import UserError
-from cola_search.hydra_source import quote_names
-from cola_search.record_writer import FolderRefused
+from cola_search.errors import FolderRefused, UserError
 from cola_search.run_folder import FAILED
 
 log = logging.getLogger(__name__)
 
 OK, JOB_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
-
-_MULTIRUN = ("-m", "--multirun")
-CONFIG_DIR = ("--config-dir", "-cd")
-_CONFIG = ("--cfg", "-c")
-_SHOWING = (*_CONFIG, "--info", "-i", "--hydra-help", "--help", "-h", "--version", "--shell-completion", "-sc")
-"""What makes Hydra tell something instead of running; its other flags, such as --config-dir, only change how it runs."""
-_WITH_VALUE = (*_CONFIG, "--package", "-p", *CONFIG_DIR, "--info", "-i")
-
-
-@dataclass
-class Command:
-    """A command line, taken apart: `flags` go to Hydra as they are, `overrides` are KEY=VALUE."""
-
-    flags: list[str] = field(default_factory=list)
-    overrides: list[str] = field(default_factory=list)
-
-    @property
-    def sweep(self) -> bool:
-        """Whether it asks for several jobs."""
-        return self.has(_MULTIRUN)
-
-    @property
-    def runs(self) -> bool:
-        """Whether it runs anything, rather than showing something."""
-        return not self.has(_SHOWING)
-
-    @property
-    def shows_settings(self) -> bool:
-        """Whether it shows the settings that it would run with."""
-        return self.has(_CONFIG)
-
-    @property
-    def config_dir(self) -> str | None:
-        """The folder of more configuration files that was typed. Raises UserError if it is none."""
-        for flag, following in zip_longest(self.flags, self.flags[1:]):
-            name, _, value = flag.partition("=")
-            if name not in CONFIG_DIR:
-                continue
-            folder = value or following or ""
-            if not (folder and Path(folder).is_dir()):
-                raise UserError(f"{name}={folder} is not a folder: name one with configuration files in it.")
-            return folder
-        return None
-
-    def has(self, names: Sequence[str]) -> bool:
-        """Whether one of the flags was typed."""
-        return any(flag.partition("=")[0] in names for flag in self.flags)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,21 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # before there was a folder to go on in
         _say("stopped.")
         return INTERRUPTED
-
-
-def read_command(arguments: Sequence[str]) -> Command:
-    """The command line taken apart, flags and overrides in any order. Raises UserError for a stray word."""
-    command = Command()
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        if argument.startswith("-"):
-            command.flags.append(argument)
-        elif "=" in argument or argument.startswith("~"):
-            command.overrides.append(quote_names(argument))
-        elif before in _WITH_VALUE:
-            command.flags.append(argument)
-        else:
-            raise UserError(f"{argument}: write KEY=VALUE, as in model={argument}; see `cola-search --help`.")
-    return command
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
@@ -260,9 +196,9 @@ def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
 
     jobs, objectives = listing.sweep_jobs(folder), listing.objective_jobs(folder)
     if objectives:
-        print_objectives(objectives, str(folder))
+        print_objectives(listing.shown(folder, objectives), str(folder))
     if jobs or not objectives:
-        print_sweep(jobs, str(folder))
+        print_sweep(listing.shown(folder, jobs), str(folder))
     # of a job that was killed there may be no sign
     failed = sum(jobs.get(name) is None and name not in objectives for name in names)
     failed = max(failed, min(len(failures), len(names)))

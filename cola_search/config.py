@@ -23,7 +23,8 @@ from cola_search.cluster_settings import ClusterSettings
 from cola_search.combinations import check_combinations
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
-from cola_search.hydra_source import SCHEME, job_folder, register
+from cola_search.hydra_source import SCHEME, register
+from cola_search.job_names import job_folder
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective_settings import ObjectiveSettings

@@ -1,4 +1,4 @@
-"""Texts as numbers of 8 bytes, for a driver that knows of a million samples and must not grow with them.
+"""Texts as numbers of 8 bytes, for a driver that knows of a million samples and must not grow with them; and as hex digits.
 
 Of a million texts two share a number with a chance of one in thirty million.
 """
@@ -15,6 +15,11 @@ def digest(text: str) -> int:
     """The text's number, the same in every process."""
     data = text.encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def hex_digits(text: str, count: int) -> str:
+    """The first hex digits of the text's SHA-256, of 64: what names of files and folders that are kept are made of."""
+    return hashlib.sha256(text.encode()).hexdigest()[:count]
 
 
 def digests(texts: Iterable[str]) -> np.ndarray:

@@ -3,3 +3,7 @@
 
 class UserError(ValueError):
     """One sentence that names the key or file at fault and the remedy; the command line prints it and exits with 2."""
+
+
+class FolderRefused(UserError):
+    """The folder belongs to another run or another process, so that nothing may be written into it."""

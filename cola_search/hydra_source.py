@@ -1,6 +1,5 @@
 """What Hydra is taught: `model=` and `task=` take any name, every setting has a default, a sweep names its folders."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,13 +11,12 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
+from cola_search.job_names import job_folder
 from cola_search.model.config import model_config
 from cola_search.tasks.config import TaskConfig
 
 SCHEME = "cola-search-any"
 OPEN_GROUPS = ("model", "task")
-_LONGEST_FOLDER = 150
-_NOT_IN_FOLDER = ("run_dir=", "hydra.", "cluster", "tracking")
 
 
 class AnyNameSource(ConfigSource):
@@ -52,15 +50,6 @@ def open_config(group: str, name: str) -> dict[str, Any]:
     if group == "model":
         return asdict(model_config(name))
     return asdict(TaskConfig(name=name))
-
-
-def job_folder(overrides: list[str]) -> str:
-    """The folder of one job of a sweep, the same every time, so that a sweep resumes: `seed=1,task=gsm8k`."""
-    telling = sorted(text for text in overrides if not text.startswith(_NOT_IN_FOLDER))
-    name = re.sub(r"[^\w.,=+@~%-]+", "-", ",".join(telling)) or "default"
-    if len(name) <= _LONGEST_FOLDER:
-        return name
-    return f"{name[:_LONGEST_FOLDER]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 _PLAIN_NAME = re.compile(r"[\w./\\+$%*@?|-]+", re.ASCII)

@@ -1,14 +1,18 @@
 """What `cola-search` can tell without running anything: its help, its version, the models and tasks it knows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from cola_search.command import config_dir, without_config_dir
 from cola_search.conf_path import conf_path
 from cola_search.config import group_names
+from cola_search.job_names import shown_names
 from cola_search.records import package_version
 from cola_search.run_folder import DATASET, FAILED, MENU, SUMMARY
+
+T = TypeVar("T")
 
 _HELP = """\
 cola-search finds, for every question, a sequence of a language model's layers that answers it right, or with fewer.
@@ -44,21 +48,21 @@ _NOTES = {
 
 
 def answer(arguments: Sequence[str]) -> str | None:
-    """The text that the arguments ask for; None if they ask for something else."""
+    """The text that the arguments ask for; None if they ask for something else. Raises UserError for a folder that is none."""
     if {"--help", "-h"} & set(arguments):
-        return help_text()
+        return help_text(config_dir(arguments))
     if "--version" in arguments:
         return f"cola-search {package_version()}"
-    if list(arguments) in (["--info"], ["-i"]):
-        return info_text()
+    if without_config_dir(arguments) in (["--info"], ["-i"]):
+        return info_text(config_dir(arguments))
     return None
 
 
-def help_text() -> str:
-    """What can be set, with examples."""
+def help_text(own: str | None = None) -> str:
+    """What can be set, with examples; own: a folder of the user's with more options."""
     lines = []
     for group in group_names():
-        options = _options(group)
+        options = _options(group, own)
         note = f"   ({_NOTES[group]})" if group in _NOTES else ""
         if group in _NOTES:
             lines.append(f"\n{group}: {', '.join(options)}{note}")
@@ -69,11 +73,11 @@ def help_text() -> str:
     return _HELP + "\n".join(lines) + "\n" + _MORE
 
 
-def info_text() -> str:
-    """The models and tasks under conf/, with a line on each."""
+def info_text(own: str | None = None) -> str:
+    """The models and tasks under conf/, and in a folder of the user's own, with a line on each."""
     lines = []
     for group in ("model", "task"):
-        options = _options(group)
+        options = _options(group, own)
         width = max(map(len, options), default=0)
         lines.append(f"{group}= ({_NOTES[group]})")
         lines += [f"  {name:<{width}}  {purpose}" for name, purpose in options.items()]
@@ -102,6 +106,11 @@ def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
     return jobs
 
 
+def shown(folder: Path, jobs: Mapping[str, T]) -> dict[str, T]:
+    """The jobs of a sweep's folder by the names to show them with."""
+    return dict(zip(shown_names({name: folder / name for name in jobs}), jobs.values(), strict=True))
+
+
 def refusal(job: Path) -> Path:
     """Where a job of a sweep that may not write into its folder, which is another run's, leaves the reason: beside it."""
     return job.parent / f"{job.name}.REFUSED"
@@ -115,14 +124,15 @@ def _job_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
-def _options(group: str) -> dict[str, str]:
-    """The options of a group with their purpose, the first line of comment in their file."""
-    paths = sorted((conf_path() / group).glob("*.yaml"))
-    return {path.stem: _purpose(path) for path in paths if not path.stem.startswith("_")}
+def _options(group: str, own: str | None) -> dict[str, str]:
+    """The options of a group with their purpose, the first line of comment in their file; of one name ours is what is taken."""
+    folders = [Path(own), conf_path()] if own else [conf_path()]
+    paths = {path.stem: path for folder in folders for path in (folder / group).glob("*.yaml")}
+    return {name: _purpose(paths[name]) for name in sorted(paths) if not name.startswith("_")}
 
 
 def _purpose(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("#") and not line.startswith("# @"):
             return line.lstrip("# ").removeprefix("Purpose:").strip()
     return ""

@@ -43,7 +43,8 @@ class RayBackend:
         self.up: dict[int, Slot] = {}
         self.woken: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self.replicas_made = 0
-        self.settled = False  # what a GPU would change, among other things
+        # Told, or since the first model was loaded: what came out there holds for all.
+        self.need_settled = settings.gpus_per_replica != AUTO
         self.bad_starts: Counter[str] = Counter()
         self.next_tend = 0.0
         self.next_tell = 0.0
@@ -130,9 +131,9 @@ class RayBackend:
         return events
 
     def _started(self, slot: Slot, kind: str, value: Any) -> list[Event]:
+        self.need_settled |= kind in ("loaded", "up")
         if kind == "loaded":
             slot.join(self.settle(value))
-            self.settled = True
             return []
         if kind == "up":
             self.replicas_made += 1
@@ -184,9 +185,8 @@ class RayBackend:
         self.next_tend = now + (TEND_SECONDS if missing else CALM_TEND_SECONDS)
 
     def _resize(self) -> None:
-        chosen = self.replicas_made or self.settled or self.settings.gpus_per_replica != AUTO
-        nodes = alive_nodes().values() if self.settings.replicas == AUTO or not chosen else []
-        if not chosen and (need := replica_resources(self.settings, nodes)) != self.need:
+        nodes = alive_nodes().values() if self.settings.replicas == AUTO or not self.need_settled else []
+        if not self.need_settled and (need := replica_resources(self.settings, nodes)) != self.need:
             self._release_all()  # GPUs joined before the first model was loaded: replicas take them
             self.need = need
         target = max(1, wanted_replicas(self.settings, nodes, self.need))

@@ -1,9 +1,7 @@
-"""The one writer of a record file: a line a sample, locked, durable, repaired when a crash tore its last line."""
+"""The one writer of a record file: a line a sample, durable, repaired when a crash tore its last line."""
 
 import errno
-import fcntl
 import json
-import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,31 +13,18 @@ from cola_search.digests import TextSet
 from cola_search.errors import UserError
 from cola_search.records import SCHEMA, Record, read_record, read_records, record_lines
 
-log = logging.getLogger(__name__)
-
-
-class FolderRefused(UserError):
-    """The folder belongs to another run or another process, so that nothing may be written into it."""
-
 
 class RecordWriter:
-    """The one writer of a record file: locks it, repairs its torn last line, and appends durably.
+    """The one writer of a record file: repairs its torn last line, and appends durably. Hold the folder (`locked`) meanwhile.
 
     `finished` holds the ids already in the file, errors included: resuming a run gives what an undisturbed run gives.
-    Use it in a `with` block. Raises UserError if another process writes the file or if the file is damaged.
+    Use it in a `with` block. Raises UserError if the file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = _open(path)
         try:
-            if not _lock(self._file, path):
-                log.warning(
-                    "run_dir: %s is on a file system without locks: see to it that no other cola-search writes there",
-                    path.parent,
-                )
-            if not os.path.samestat(os.fstat(self._file), path.stat()):
-                raise _taken(path)  # `drop` of another process put a new file there after this one was opened
             self.finished, self._end = _scan(path)
             os.ftruncate(self._file, self._end)
         except BaseException:
@@ -78,8 +63,8 @@ class RecordWriter:
     def drop(self, unwanted: Callable[[Record], bool]) -> int:
         """Takes the unwanted records out of the file, and says how many they were; their samples are not finished any more.
 
-        The file is exchanged in one step, so that a crash leaves the old one or the new one. The new one is locked before
-        it gets its name. Raises UserError on a full disk, with the file as it was before.
+        The file is exchanged in one step, so that a crash leaves the old one or the new one. Raises UserError on a full disk,
+        with the file as it was before.
         """
         gone = {record.sample for record in read_records(self.path) if unwanted(record)}
         if not gone:
@@ -89,7 +74,6 @@ class RecordWriter:
         with ExitStack() as on_failure:
             on_failure.callback(os.close, fresh)
             try:
-                _lock(fresh, part)
                 _copy_without(self.path, fresh, gone)
                 part.replace(self.path)
                 sync(self.path.parent)
@@ -103,7 +87,7 @@ class RecordWriter:
         return len(gone)
 
     def close(self) -> None:
-        """Gives the file, and with it the lock, back."""
+        """Gives the file back."""
         os.close(self._file)
 
     def __enter__(self) -> Self:
@@ -119,25 +103,6 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
         raise UserError(f"run_dir: cannot write {path} ({error.strerror}): choose another run_dir") from error
-
-
-def _lock(file: int, path: Path) -> bool:
-    """Whether the file system has locks. Raises FolderRefused if another process holds this one."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise _taken(path) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            raise
-        return False
-    return True
-
-
-def _taken(path: Path) -> FolderRefused:
-    return FolderRefused(
-        f"run_dir: another cola-search is writing {path.parent}: wait for it, stop it, or choose another run_dir"
-    )
 
 
 def _write(file: int, data: bytes) -> None:

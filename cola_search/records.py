@@ -267,8 +267,8 @@ def read_record(path: Path, data: Mapping[str, Any]) -> Record:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (TypeError, KeyError, ValueError) as error:
-        sample = data.get("sample", "?")
-        raise UserError(f"{path}: sample {sample!r} is not a record of schema {SCHEMA}: {error}") from None
+        reason = f"sample {data.get('sample')!r} is not a record of schema {SCHEMA} ({error}): remove its line"
+        raise UserError(f"{path}: {reason}") from None
 
 
 def record_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

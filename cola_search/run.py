@@ -17,7 +17,7 @@ from cola_search.record_writer import RecordWriter
 from cola_search.records import Record, read_records
 from cola_search.report.page import write_report
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts, write_summary
-from cola_search.run_folder import RECORDS, SUMMARY, claim
+from cola_search.run_folder import RECORDS, SUMMARY, claim, locked
 from cola_search.settled import Founding
 from cola_search.tasks.load import task_of_run
 from cola_search.tasks.task import OTHERS, Task
@@ -30,7 +30,7 @@ def run(settings: Settings, command: str = "") -> Summary:
     Raises UserError for what the user can mend; what was finished until then is in the folder.
     """
     folder = Path(settings.run_dir)
-    with RecordWriter(folder / RECORDS) as writer:
+    with locked(folder), RecordWriter(folder / RECORDS) as writer:
         claim(folder, settings.as_dict(), command)
         if settings.cluster.retry_given_up:
             writer.drop(_given_up)

@@ -5,12 +5,17 @@
     provenance.json   a list, one entry for each time a command worked on the folder
     records.jsonl     the product (records.py)
     summary.json, report.html, log.txt, wandb/    views of it
+    .lock             what whoever works in the folder holds (`locked`)
 
-The driver holds the lock of records.jsonl (RecordWriter) while it calls `claim`.
+Whatever the objective is, the driver holds the folder while it calls `claim` and until it is done.
 """
 
+import errno
+import fcntl
 import importlib.metadata
 import json
+import logging
+import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -20,18 +25,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
-from cola_search.errors import UserError
-from cola_search.record_writer import FolderRefused, sync
+from cola_search.errors import FolderRefused, UserError
+from cola_search.record_writer import sync
 from cola_search.records import package_version
 
 CONFIG, PROVENANCE, RECORDS = "config.yaml", "provenance.json", "records.jsonl"
 SETTLED = "settled.json"
 SUMMARY, FAILED = "summary.json", "FAILED"
 DATASET, MENU = "dataset.json", "menu.json"
+LOCK = ".lock"
 FREE_KEYS = ("run_dir", "cluster.", "tracking.")
 """What cannot change a record, and so may differ when a run goes on."""
+
+log = logging.getLogger(__name__)
 
 _DISTRIBUTIONS = ("torch", "transformers", "tokenizers", "ray", "lm-eval", "numpy", "hydra-core")
 
@@ -206,16 +213,32 @@ def _replace(path: Path, text: str) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The folder for this process alone. Raises FolderRefused if another one works in it."""
-    lock = FileLock(folder / ".lock", timeout=0)
+    """The folder for this process alone, however that ends. Raises FolderRefused if another one works in it.
+
+    On a file system without locks that is told, and nobody is refused.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise FolderRefused(f"run_dir: another cola-search is working in {folder}: wait, or take another.") from error
+        file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"run_dir: cannot write {folder} ({error.strerror}): choose another run_dir.") from error
     try:
+        _lock(file, folder)
         yield
     finally:
-        lock.release()
+        os.close(file)
+
+
+def _lock(file: int, folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise FolderRefused(
+            f"run_dir: another cola-search is working in {folder}: wait for it, stop it, or choose another run_dir."
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        log.warning(
+            "run_dir: %s is on a file system without locks: see to it that no other cola-search writes there", folder
+        )

@@ -7,8 +7,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 
-from cola_search.chain import Chain
-from cola_search.errors import UserError
+from cola_search.chain import Chain, check_layers
 from cola_search.model.answers import Answer
 from cola_search.model.engine import Engine, Session
 from cola_search.model.engine_settings import EngineSettings
@@ -108,9 +107,8 @@ class ModelScorer:
 
     def score(self, sample: Sample, chains: Sequence[Chain]) -> list[Score]:
         """One score a chain. Raises UserError for a chain that names a layer which the model does not have."""
-        last, there = max(map(max, chains), default=0), self.engine.model.num_layers
-        if last >= there:
-            raise UserError(f"A chain names layer {last}, but the model has layers 0 to {there - 1}.")
+        for chain in chains:
+            check_layers(chain, self.engine.model.num_layers)
         return self.score_many([(sample, chains)])[0].scores
 
     def score_many(self, work: Work) -> list[Scored]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cola_search.cli import CONFIG_DIR, read_command
+from cola_search.command import CONFIG_DIR, read_command
 from cola_search.config import Settings, compose_jobs
 from cola_search.errors import UserError
 

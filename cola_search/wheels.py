@@ -27,6 +27,7 @@ from typing import IO
 
 from filelock import FileLock
 
+from cola_search.digests import hex_digits
 from cola_search.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def lock(target: Path) -> Iterator[None]:
     """Hold the one lock of a cache entry, over all processes; it is let go when the process dies."""
-    name = hashlib.sha256(str(target).encode()).hexdigest()[:16]
+    name = hex_digits(str(target), 16)
     folder = cache_root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{target.name[:40]}-{name}.lock"):

@@ -14,10 +14,10 @@ import pytest
 from record_fixture import record
 
 from cola_search import cli, listing
-from cola_search.cli import main, read_command
+from cola_search.cli import main
+from cola_search.command import read_command
 from cola_search.config import Settings
-from cola_search.errors import UserError
-from cola_search.record_writer import FolderRefused
+from cola_search.errors import FolderRefused, UserError
 from cola_search.report.summary import Summary, summarize, write_summary
 
 Run = Callable[[Settings], None]
@@ -257,6 +257,22 @@ def test_a_job_that_fails_is_said_and_the_others_run(runs: _Runs, capfd: pytest.
     out, err = capfd.readouterr()
     assert "1 of 2 jobs failed" in err
     assert any(line.split() == ["seed=0", "failed"] for line in out.splitlines())
+
+
+def test_the_table_of_a_sweep_names_a_local_model_as_it_is_called(
+    runs: _Runs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(settings: Settings) -> None:
+        Path(settings.run_dir, "config.yaml").write_text(f"model: {{name: {settings.model.name}}}\n")
+        raise UserError("no such weights")
+
+    for name in ("m_a", "m_b"):
+        Path(name).mkdir()
+    runs.behave = fail
+    assert main(["-m", "model=./m_a,./m_b", "run_dir=out"]) == 1
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert ["model=m_a", "failed"] in lines and ["model=m_b", "failed"] in lines
+    assert Path("out/model=.-m_a").is_dir()
 
 
 def test_a_mistake_in_one_job_of_a_sweep_stops_it_before_the_first(runs: _Runs) -> None:

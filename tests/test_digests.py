@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 
 from cola_search import digests
-from cola_search.digests import TextSet, digest, find
+from cola_search.digests import TextSet, digest, find, hex_digits
 
 
 def test_a_texts_number_is_the_same_in_every_process() -> None:
     assert digest("arc_easy/Mercury_417466") == 436518836810404310
     assert digest("a\udcff") != digest("a")
+
+
+def test_the_digits_of_a_text_are_what_folders_that_are_there_are_named_by() -> None:
+    assert hex_digits("model=smollm2,seed=0", 8) == "f450b881"
+    assert hex_digits("model=smollm2,seed=0", 12).startswith("f450b881")
 
 
 def test_a_set_knows_its_texts_before_and_after_they_were_sorted_in(monkeypatch: pytest.MonkeyPatch) -> None:

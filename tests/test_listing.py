@@ -8,7 +8,7 @@ import pytest
 from cola_search import __version__
 from cola_search.cli import main
 from cola_search.config import group_names
-from cola_search.listing import answer, objective_jobs, sweep_jobs
+from cola_search.listing import answer, objective_jobs, shown, sweep_jobs
 from cola_search.report.terminal import print_objectives
 
 
@@ -29,6 +29,35 @@ def test_info_lists_models_and_tasks_with_a_line_on_each() -> None:
     models, _, tasks = text.partition("\n\ntask=")
     assert "smollm2 " in models and "SmolLM2-135M-Instruct" in models
     assert tasks.startswith(" (or any lm-eval task)")
+
+
+def own_options(folder: Path) -> list[str]:
+    """A folder with a model of its own, one with a name of ours, and a task."""
+    files = {
+        "model/mine": "# Purpose: a model of my own.",
+        "model/smollm2": "# another",
+        "task/taught": "name: arc_easy",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.yaml").write_text(text + "\n")
+    return ["--config-dir", str(folder)]
+
+
+@pytest.mark.parametrize("shown", ["--info", "-i", "--help"])
+def test_what_a_folder_of_the_users_own_adds_is_listed_too(tmp_path: Path, shown: str) -> None:
+    own = own_options(tmp_path)
+    texts = {answer([*own, shown]), answer([shown, *own]), answer([f"--config-dir={tmp_path}", shown])}
+    (text,) = texts
+    assert text is not None and "mine" in text and "taught" in text and "another" not in text
+    assert "mine" not in (answer([shown]) or "")
+    if shown != "--help":
+        assert any(line.split() == ["mine", "a", "model", "of", "my", "own."] for line in text.splitlines())
+
+
+def test_a_folder_that_is_none_is_told_before_anything_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config-dir", "nowhere", "--info"]) == 2
+    assert "--config-dir=nowhere is not a folder" in capsys.readouterr().err
 
 
 def test_hydras_own_info_is_left_to_hydra() -> None:
@@ -59,6 +88,12 @@ def test_jobs_that_sought_one_chain_or_a_menu_are_told_by_what_calibration_chose
     assert ["seed=0", "greedy", "9", "50%", "75%", "+25.0"] in lines
     assert ["seed=1", "nothing", "will", "do", "50%"] in lines
     assert ["seed=2", "cover,", "vote", "12.0", "50%", "62%", "+12.5"] in lines
+
+
+def test_a_job_with_a_local_model_is_shown_by_the_name_of_that_model(tmp_path: Path) -> None:
+    (tmp_path / "model=.-m_llama").mkdir()
+    (tmp_path / "model=.-m_llama" / "config.yaml").write_text("model: {name: m_llama}\n")
+    assert shown(tmp_path, {"model=.-m_llama": 1, "model=smollm2": 2}) == {"model=m_llama": 1, "model=smollm2": 2}
 
 
 def test_jobs_of_a_sweep_are_those_with_a_result_or_a_reason(tmp_path: Path) -> None:

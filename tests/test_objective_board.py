@@ -12,10 +12,10 @@ import torch
 from objective_fakes import Item, board, items, judge
 
 from cola_search.chain import Chain
+from cola_search.errors import FolderRefused
 from cola_search.model.prefixes import Prefixes, RowPool
 from cola_search.objective.board import Board, View
 from cola_search.outcome import Score
-from cola_search.record_writer import FolderRefused
 from cola_search.scoring import FakeScorer, Priced, Scored, Work
 
 BASE = Chain.identity(8)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from record_fixture import record
@@ -12,7 +13,7 @@ from cola_search import ModelScorer, load_task
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
-from cola_search.objective import menu_run, option_table
+from cola_search.objective import candidates, menu_run, option_table
 from cola_search.objective.items import Items
 from cola_search.objective.menu_run import Study, recorded
 from cola_search.objective.menu_table import print_menu
@@ -130,6 +131,38 @@ def test_a_study_that_is_stopped_in_a_table_goes_on_behind_its_last_block(
     assert scored[blocks:] == [*scored[:6], *scored[5:blocks]]
     assert all(path.suffix == ".npz" for path in (tmp_path / "stopped").iterdir())
     assert any("of 6 items scored with" in line for line in lines)
+
+
+def test_a_study_that_is_stopped_in_its_searches_goes_on_behind_the_last_block_of_them(
+    tiny_model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(menu_run, "SHARES", (1.0,))
+    monkeypatch.setattr(option_table, "BLOCK", 18)  # three searches of six simulations
+    groups, real = [], candidates.run_searches
+
+    def searching(scorer: ModelScorer, searches: list[tuple[Any, Any]]) -> None:
+        groups.append([sample.id for sample, _ in searches])
+        if len(groups) == stop_at:
+            raise KeyboardInterrupt
+        real(scorer, searches)
+
+    monkeypatch.setattr(candidates, "run_searches", searching)
+    lines: list[str] = []
+    stop_at = 0
+
+    def started(folder: str) -> dict[str, Any]:
+        few = study(tiny_model, tmp_path / folder)
+        return replace(few, objective=replace(few.objective, searches=7)).run(lines.append)
+
+    whole = started("whole")
+    assert [len(group) for group in groups] == [3, 3, 1]
+    stop_at = 3 + 2
+    with pytest.raises(KeyboardInterrupt):
+        started("stopped")
+    assert started("stopped") == whole
+    assert groups[3:] == [groups[0], groups[1], groups[1], groups[2]]
+    assert "3 of 7 items searched" in lines
+    assert all(path.suffix == ".npz" for path in (tmp_path / "stopped").iterdir())
 
 
 def test_tables_are_made_anew_for_other_records_in_the_same_file(tiny_model: LoadedModel, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from cola_search import cli
 from cola_search.chain import Chain
+from cola_search.command import read_command
 from cola_search.config import compose_jobs, compose_settings
 from cola_search.hydra_source import quote_names
 from cola_search.report import cli as report
@@ -101,7 +102,7 @@ def test_only_programs_that_are_known_are_named() -> None:
 
 @pytest.mark.parametrize("command", RUNS)
 def test_a_command_is_understood_as_it_is_typed(command: str) -> None:
-    typed = cli.read_command(arguments(command))
+    typed = read_command(arguments(command))
     launcher = [text for text in typed.overrides if not text.startswith("hydra/")]
     assert compose_jobs(launcher, sweep=typed.sweep)
 

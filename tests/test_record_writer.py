@@ -1,11 +1,8 @@
-"""The writer: durable lines, resume, repair, the lock, a full disk."""
+"""The writer: durable lines, resume, repair, a full disk."""
 
-import errno
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +12,7 @@ from record_fixture import record
 
 from cola_search import record_writer
 from cola_search.errors import UserError
-from cola_search.record_writer import FolderRefused, RecordWriter
+from cola_search.record_writer import RecordWriter
 from cola_search.records import SCHEMA, read_records
 
 
@@ -140,23 +137,6 @@ def test_dropped_records_leave_and_their_samples_can_be_written_again(tmp_path: 
     assert samples(path) == ["a", "c", "b"] and [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_file_is_locked_while_and_after_records_are_dropped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "records.jsonl"
-    with RecordWriter(path) as writer:
-        writer.append(record("a", error="lost"))
-        writer.drop(lambda _: True)
-        with pytest.raises(FolderRefused):
-            RecordWriter(path)
-        writer.append(record("a", error="lost"))
-        opened = record_writer._open(path)  # by a second process, just before the file is exchanged
-        writer.drop(lambda _: True)
-        monkeypatch.setattr(record_writer, "_open", lambda _: opened)
-        with pytest.raises(FolderRefused, match="another cola-search is writing"):
-            RecordWriter(path)
-
-
 @pytest.mark.parametrize("at", ["_copy_without", "sync"])
 def test_a_driver_killed_while_it_drops_records_leaves_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
@@ -191,27 +171,6 @@ def test_a_full_disk_while_records_are_dropped_leaves_the_old_file(tmp_path: Pat
     assert samples(path) == ["a", "b", "c"]
 
 
-def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    with RecordWriter(path), pytest.raises(FolderRefused, match="another cola-search is writing"):
-        RecordWriter(path)
-    RecordWriter(path).close()
-
-
-def test_another_process_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
-    path = tmp_path / "records.jsonl"
-    code = (
-        "import sys, time, pathlib; from cola_search.record_writer import RecordWriter\n"
-        "writer = RecordWriter(pathlib.Path(sys.argv[1])); print('up', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None and other.stdout.readline() == b"up\n"
-        with pytest.raises(FolderRefused):
-            RecordWriter(path)
-        other.kill()
-    RecordWriter(path).close()
-
-
 def test_a_full_disk_is_told_and_leaves_the_records_whole(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     with RecordWriter(path) as writer:
@@ -239,20 +198,6 @@ def test_a_file_that_holds_a_sample_twice_is_refused(tmp_path: Path) -> None:
     path.write_text(2 * (record("a").to_line() + "\n"))
     with pytest.raises(UserError, match="sample 'a' is there twice: remove one"):
         RecordWriter(path)
-
-
-def test_a_file_system_without_locks_is_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def no_locks(file: int, how: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(record_writer.fcntl, "flock", no_locks)
-    with RecordWriter(tmp_path / "records.jsonl") as writer:
-        writer.append(record("a", error="lost"))
-        writer.drop(lambda kept: kept.error == "lost")
-    (line,) = caplog.messages
-    assert "without locks" in line and str(tmp_path) in line
 
 
 def test_a_file_of_a_newer_schema_is_not_added_to(tmp_path: Path) -> None:

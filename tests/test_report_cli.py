@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from report_fixture import synthetic_records, write_run
+from test_report_compare import page_data
 
 from cola_search.report import cli
 from cola_search.report.cli import EXPORTS, expand, main
@@ -71,6 +72,49 @@ def test_a_mistake_is_told_in_one_line_with_exit_code_2(sweep, capsys, monkeypat
     assert not list(Path("sweep").rglob("report.html"))
     error = capsys.readouterr().err
     assert error.startswith("cola-report: ") and error.count("\n") == 1 and reason in error
+
+
+def damage(run: Path) -> None:
+    path = run / "records.jsonl"
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(f"{first[:40]}\n{rest}")
+
+
+@pytest.mark.parametrize("damaged", ["a", "c"])
+def test_of_several_runs_one_with_a_damaged_record_file_is_named_and_the_others_are_reported(sweep, capsys, damaged):
+    """Also if it is the one that the others would be compared with: the page names the one that they are compared with."""
+    write_run(sweep / "c", synthetic_records(4, evaluations=10))
+    damage(sweep / damaged)
+    assert main([str(sweep)]) == 2
+    told = capsys.readouterr()
+    good = sorted({"a", "b", "c"} - {damaged})
+    assert told.out.split() == [*(str(sweep / name / "report.html") for name in good), str(sweep / "comparison.html")]
+    assert told.err.count("\n") == 1 and told.err.startswith(f"cola-report: {sweep / damaged} is left out: ")
+    assert f"{sweep / damaged / 'records.jsonl'}: line 1 is damaged" in told.err and "remove it by hand" in told.err
+    page = page_data(sweep / "comparison.html")
+    assert [run["name"] for run in page["runs"]] == good and page["reference"] == good[0]
+    assert len(page["left_out"]) == 1 and page["left_out"][0].startswith(f"{damaged}: ")
+
+
+def test_where_only_one_run_can_be_read_nothing_is_compared_and_that_is_told(sweep, capsys):
+    damage(sweep / "b")
+    assert main([str(sweep)]) == 2
+    told = capsys.readouterr()
+    assert told.out.split() == [str(sweep / "a" / "report.html")] and not (sweep / "comparison.html").exists()
+    assert "nothing to compare" in told.err
+
+
+def test_a_single_run_with_a_damaged_record_file_is_refused(sweep, capsys):
+    damage(sweep / "a")
+    assert main([str(sweep / "a")]) == 2
+    assert capsys.readouterr().err.startswith(f"cola-report: {sweep / 'a' / 'records.jsonl'}: line 1 is damaged")
+
+
+def test_an_export_of_several_runs_leaves_out_the_damaged_one(sweep, capsys):
+    damage(sweep / "a")
+    assert main([str(sweep), "--export", "polar"]) == 2
+    assert (sweep / "b" / EXPORTS["polar"]).is_file() and not (sweep / "a" / EXPORTS["polar"]).exists()
+    assert f"{sweep / 'a'} is left out: " in capsys.readouterr().err
 
 
 def test_a_full_disk_which_names_no_file_is_told_with_the_file(sweep, capsys, monkeypatch):

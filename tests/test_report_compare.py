@@ -113,6 +113,14 @@ def test_the_page_has_one_row_a_run_and_differences_for_all_but_the_first(tmp_pa
     assert second["shared"] == 12 and second["differences"]["base"]["paired"]
 
 
+def test_a_job_of_a_sweep_over_local_models_is_named_by_its_model(tmp_path):
+    folders = [write_run(tmp_path / f"model=.-{name},seed=0", synthetic_records(2)) for name in ("m_a", "m_b")]
+    for folder, name in zip(folders, ("m_a", "m_b"), strict=True):
+        (folder / "config.yaml").write_text(f"model: {{name: {name}}}\nseed: 0\n")
+    page = page_data(write_comparison(folders, tmp_path / "comparison.html"))
+    assert [run["name"] for run in page["runs"]] == ["model=m_a,seed=0", "model=m_b,seed=0"]
+
+
 def test_a_config_that_cannot_be_read_is_named_in_the_refusal(tmp_path):
     folders = [write_run(tmp_path / name, synthetic_records(2)) for name in "ab"]
     (folders[0] / "config.yaml").write_text("a: [")

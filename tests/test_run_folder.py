@@ -1,9 +1,12 @@
 """Whose folder it is: the config that must match, and what is kept of the command."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,12 @@ import yaml
 from record_fixture import record
 
 from cola_search import run_folder
-from cola_search.record_writer import FolderRefused
-from cola_search.run_folder import claim, git_commit, read_settled, settle
+from cola_search.config import Settings, compose_settings
+from cola_search.errors import FolderRefused, UserError
+from cola_search.objective.dataset import run_dataset
+from cola_search.objective.menu_run import run_menu
+from cola_search.run import run
+from cola_search.run_folder import LOCK, claim, git_commit, locked, read_settled, settle
 
 SETTINGS: dict[str, Any] = {
     "samples": 16,
@@ -170,3 +177,45 @@ def test_the_commit_is_that_of_the_checkout_and_says_if_files_differ(
     assert git_commit() == head
     module.write_text("2")
     assert git_commit() == f"{head}-dirty"
+
+
+def test_a_folder_is_one_processs_and_a_killed_one_leaves_it_free(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib; from cola_search.run_folder import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])): print('up', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"up\n"
+        with pytest.raises(FolderRefused, match=f"another cola-search is working in {tmp_path}"), locked(tmp_path):
+            pass
+        other.kill()
+    with locked(tmp_path), pytest.raises(FolderRefused), locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("start", [run, run_dataset, run_menu])
+def test_no_run_of_any_objective_starts_in_a_folder_that_another_works_in(
+    tmp_path: Path, start: Callable[[Settings], object]
+) -> None:
+    with locked(tmp_path), pytest.raises(FolderRefused, match="another cola-search"):
+        start(compose_settings([f"run_dir={tmp_path}"]))
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+
+
+def test_a_file_system_without_locks_is_told_once_and_refuses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", no_locks)
+    with locked(tmp_path):
+        pass
+    (line,) = caplog.messages
+    assert "without locks" in line and str(tmp_path) in line
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="run_dir: cannot write"), locked(tmp_path / "file" / "run"):
+        pass

@@ -15,6 +15,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model import surgery
 from cola_search.model.caches import cache_name
@@ -164,10 +165,24 @@ def test_a_second_chain_inside_a_chain_is_refused(llama: PreTrainedModel) -> Non
         assert len(llama.model.layers) == 1
 
 
-@pytest.mark.parametrize(("chain", "reason"), [([], "is empty"), ([0, 4], "layer 4.* 0 to 3"), ([-1], "layer -1")])
+@pytest.mark.parametrize(
+    ("chain", "reason"), [([], "at least one layer"), ([0, 4], "layer 4.* 0 to 3"), ([-1], "Layer -1 is negative")]
+)
 def test_a_chain_that_the_model_does_not_have_is_refused(llama: PreTrainedModel, chain: list[int], reason: str) -> None:
     with pytest.raises(UserError, match=reason), apply_chain(llama, chain):
         pass
+
+
+def test_a_layer_that_there_is_not_is_told_in_the_same_words_by_a_chain_and_by_the_model(
+    llama: PreTrainedModel,
+) -> None:
+    with pytest.raises(UserError) as by_model, apply_chain(llama, [0, 9, 4]):
+        pass
+    with pytest.raises(UserError) as by_chain:
+        Chain([0, 9, 4]).counts(4)
+    with pytest.raises(UserError, match="names layer 9, but the model has layers 0 to 3"):
+        Chain.parse("0 9 4", num_layers=4)
+    assert str(by_model.value) == str(by_chain.value) == "The chain names layer 9, but the model has layers 0 to 3."
 
 
 GENERATION = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from families import FAMILIES, tiny
+from test_engine import of_family
 from torch import nn
 
 from cola_search.errors import UserError
@@ -129,6 +130,34 @@ def test_the_answer_is_the_greedy_one_of_stock_generate(tiny_model: LoadedModel)
     stock = tiny_model.hf.generate(ids, do_sample=False, max_new_tokens=6)[0, ids.shape[1] :]
     found = find_voids(tiny_model, TEXT, max_new_tokens=6)
     assert found.response.tokens == [tiny_model.tokenizer.decode([t]) for t in stock]
+
+
+@pytest.mark.parametrize(
+    ("family", "kinds"),
+    [
+        ("lfm2", ["conv", "conv", "full_attention", "conv"]),
+        ("qwen3_5_text", ["linear_attention", "linear_attention", "full_attention", "linear_attention"]),
+        ("qwen3_next", ["linear_attention", "linear_attention", "full_attention", "linear_attention"]),
+    ],
+)
+def test_a_chain_of_a_hybrid_family_without_attention_is_traced_without_a_cache(
+    tiny_model: LoadedModel, family: str, kinds: list[str]
+):
+    """Its answer is the greedy one, its norms are those of prompt and answer read at once, and a batch changes nothing."""
+    hybrid = of_family(tiny_model, family, layer_types=kinds)
+    texts = [TEXT, "One two", "A longer text that pads the others"]
+    with apply_chain(hybrid.hf, (0, 1, 3)):
+        (found, *_) = find_voids_many(hybrid, texts, max_new_tokens=4)
+        alone = find_voids(hybrid, TEXT, max_new_tokens=4)
+        ids = prompt = tiny_model.tokenizer(TEXT)["input_ids"]
+        for _ in found.response.tokens:
+            with torch.inference_mode():
+                ids = [*ids, int(hybrid.hf(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())]
+        norms = stream_norms(hybrid.hf, hybrid.hf.model.layers, ids)
+    assert 1 <= len(found.rg) <= 4 and found.rg.shape[1] == found.pp.shape[1] == 3
+    for one in (found, alone):
+        assert one.response.tokens == [tiny_model.tokenizer.decode([t]) for t in ids[len(prompt) :]]
+        np.testing.assert_allclose(np.concatenate([one.prompt.norms, one.response.norms]), norms, rtol=1e-4)
 
 
 def test_the_prompt_phase_alone_costs_one_forward_pass_without_the_head(tiny_model: LoadedModel):

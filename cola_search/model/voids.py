@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from cola_search.errors import UserError
 from cola_search.model.answers import StopWatch
+from cola_search.model.caches import keeps_a_cache, without_cache
 from cola_search.model.greedy import generate_batch, pad
 from cola_search.model.layer_watch import LayerWatch, watch_layers
 from cola_search.model.loading import LoadedModel
@@ -138,9 +139,10 @@ def find_voids(
 ) -> Voids:
     """The voids of a sample (an item of a task, or a text): in its prompt (PP) and in the answer to it (RG).
 
-    The prompt is the context of the first request. PP alone is one forward pass; RG generates greedily with the
-    model's own cache, at most `max_new_tokens`: what the task allows, or 16 where it generates nothing. `change` says
-    whether the change of the norm is taken with its sign (Void) or without (after the first LAC; see the module).
+    The prompt is the context of the first request. PP alone is one forward pass; RG generates greedily with the model's own
+    cache, and without one under a chain of a hybrid family that has no attention layer, at most `max_new_tokens`: what the
+    task allows, or 16 where it generates nothing. `change` says whether the change of the norm is taken with its sign (Void)
+    or without (after the first LAC; see the module).
 
     Raises UserError: alpha outside (0, 1], an empty prompt or one that the model's context does not hold, a model whose layers
     do not return the residual stream.
@@ -217,20 +219,29 @@ def trace(
     model: LoadedModel, prompts: Sequence[Encoded], respond: bool
 ) -> Iterator[tuple[list[int], list[int], Tensor]]:
     """Per prompt its tokens, the answer's (none unless `respond`), and the norms `[tokens of both, L + 1]`."""
+    hf, recorder = model.hf, NormRecorder()
     contexts = [prompt.contexts[0] for prompt in prompts]
-    recorder = NormRecorder()
-    with watch_layers(model.hf, recorder):
-        if not respond:
-            prompt_pass(model.hf, contexts)
-            norms = recorder.passes[0].cpu()
-            yield from ((tokens, [], norms[i, : len(tokens)]) for i, tokens in enumerate(contexts))
-            return
-        watches = [StopWatch(None, prompt, model.tokenizer, model.hf) for prompt in prompts]
-        answers = generate_batch(model.hf, contexts, lambda i, tokens: watches[i].done(tokens))
-    norms = torch.cat(recorder.passes, dim=1).cpu()
-    longest = max(map(len, contexts))
-    for i, (prompt_tokens, answer) in enumerate(zip(contexts, answers, strict=True)):
-        yield prompt_tokens, answer, norms[i, longest - len(prompt_tokens) : longest + len(answer)]
+    if respond and keeps_a_cache(hf):
+        with watch_layers(hf, recorder):
+            answers = _answers(model, prompts)
+        norms, longest = torch.cat(recorder.passes, dim=1).cpu(), max(map(len, contexts))
+        starts = [longest - len(context) for context in contexts]
+    else:  # every pass reads all tokens anew, so the last one, over whole texts, tells as much as all
+        with without_cache(hf):
+            answers = _answers(model, prompts) if respond else [[] for _ in prompts]
+        with watch_layers(hf, recorder):
+            prompt_pass(hf, [context + answer for context, answer in zip(contexts, answers, strict=True)])
+        norms, starts = recorder.passes[0].cpu(), [0] * len(prompts)
+    for i, (context, answer, start) in enumerate(zip(contexts, answers, starts, strict=True)):
+        yield context, answer, norms[i, start : start + len(context) + len(answer)]
+
+
+def _answers(model: LoadedModel, prompts: Sequence[Encoded]) -> list[list[int]]:
+    """The tokens that the model answers to each prompt, greedily and side by side."""
+    watches = [StopWatch(None, prompt, model.tokenizer, model.hf) for prompt in prompts]
+    return generate_batch(
+        model.hf, [prompt.contexts[0] for prompt in prompts], lambda i, tokens: watches[i].done(tokens)
+    )
 
 
 @torch.inference_mode()

@@ -1,6 +1,5 @@
 """What is known of chains on an ordered list of items: scored when it is asked for, and kept in a file."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.digests import hex_digits
+from cola_search.errors import FolderRefused
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.objective.charges import Charges
 from cola_search.objective.paired import Paired, pair
 from cola_search.outcome import Score
-from cola_search.record_writer import FolderRefused
 from cola_search.tasks.task import Task
 
 WRONG, RIGHT, ERROR = "0", "1", "e"
@@ -59,7 +59,7 @@ class Board:
         self._path = path
         self._known: dict[Chain, Known] = {}
         self._charges = Charges()
-        ids = hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()[:16]
+        ids = hex_digits("\n".join(sample.id for sample in samples), 16)
         if path is not None:
             self._read(path, {**(about or {}), "items": len(samples), "ids": ids})
 

@@ -1,6 +1,8 @@
 """Which chains a menu is chosen from, and their table on the calibration items: a race of two heats."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 
 import numpy as np
@@ -9,30 +11,59 @@ from cola_search.baselines import make_search
 from cola_search.chain import Chain
 from cola_search.job import SEARCH, generator, run_searches
 from cola_search.objective.menu import exits, joined_edit, keep_best, single_edits
-from cola_search.objective.option_table import OptionTable, Parts, score_table
+from cola_search.objective.option_table import OptionTable, Parts, block_size, score_table
 from cola_search.priors import uniform
+from cola_search.report.whole_file import write_whole
 from cola_search.scoring import ModelScorer
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
 
 def searched(
-    scorer: ModelScorer, samples: Sequence[Sample], settings: SearchSettings, seed: int
+    scorer: ModelScorer, samples: Sequence[Sample], settings: SearchSettings, seed: int, parts: Parts | None = None
 ) -> dict[Chain, set[str]]:
-    """By chain the ids of the samples that it solved in one search each; as many at a time as may be in flight."""
-    num_layers = scorer.engine.model.num_layers
-    table = uniform(num_layers, settings.hazard, settings.skip_share)
+    """By chain the ids of the samples that it solved in one search each; as many at a time as may be in flight, or as a
+    block has. With `parts` it goes on there."""
     solved: dict[Chain, set[str]] = {}
-    size = scorer.settings.samples_in_flight
+    size = min(scorer.settings.samples_in_flight, block_size(settings.simulations))
     for start in range(0, len(samples), size):
         part = samples[start : start + size]
-        searches = [make_search(settings, num_layers, table, generator(seed, s.id, SEARCH)) for s in part]
-        run_searches(scorer, list(zip(part, searches, strict=True)))
-        for sample, search in zip(part, searches, strict=True):
-            scorer.release(sample)
-            for chain, _ in search.outcome().candidates:
+        make = partial(_search, scorer, part, settings, seed)
+        found = make() if parts is None else _kept(parts, part, scorer, make)
+        for sample, chains in zip(part, found, strict=True):
+            for chain in chains:
                 solved.setdefault(chain, set()).add(sample.id)
+        if parts is not None and start + size < len(samples):
+            parts.say(f"{start + size} of {len(samples)} items searched")
     return solved
+
+
+def _search(scorer: ModelScorer, samples: Sequence[Sample], settings: SearchSettings, seed: int) -> list[list[Chain]]:
+    """Per sample the chains that solve it, of those that its search tried; the searches run side by side."""
+    num_layers = scorer.engine.model.num_layers
+    table = uniform(num_layers, settings.hazard, settings.skip_share)
+    searches = [make_search(settings, num_layers, table, generator(seed, s.id, SEARCH)) for s in samples]
+    run_searches(scorer, list(zip(samples, searches, strict=True)))
+    for sample in samples:
+        scorer.release(sample)
+    return [[chain for chain, _ in search.outcome().candidates] for search in searches]
+
+
+def _kept(
+    parts: Parts, samples: Sequence[Sample], scorer: ModelScorer, make: Callable[[], list[list[Chain]]]
+) -> list[list[Chain]]:
+    """What `_search` finds on these samples, out of the folder if it is there."""
+    path = parts.path(("searched", [sample.id for sample in samples]), ".json")
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        parts.found += kept["layer_executions"]
+        return [list(map(Chain.parse, texts)) for texts in kept["solved_by"]]
+    before, found = scorer.layer_executions, make()
+    spent = scorer.layer_executions - before
+    parts.folder.mkdir(parents=True, exist_ok=True)
+    texts = [list(map(str, chains)) for chains in found]
+    write_whole(path, json.dumps({"solved_by": texts, "layer_executions": spent}))
+    return found
 
 
 def race(

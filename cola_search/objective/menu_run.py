@@ -1,6 +1,5 @@
 """objective=menu: a few chains and a way to choose among their answers without labels; all choices made on calibration."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from cola_search.chain import Chain
 from cola_search.config import Settings
+from cola_search.digests import hex_digits
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel, load_model
@@ -121,7 +121,7 @@ class Study:
             solved = recorded(Path(objective.records), samples, self.model.num_layers)
         else:
             say(f"searching {min(objective.searches, len(samples))} calibration items for candidates")
-            solved = searched(scorer, samples[: objective.searches], self.search, self.seed)
+            solved = searched(scorer, samples[: objective.searches], self.search, self.seed, parts)
         more = generic_chains(solved, objective.candidates, longest)
         say(f"{len(more)} of {len(solved)} chains that solved an item go into the race")
         return race(
@@ -159,7 +159,7 @@ class Study:
             self.objective.records and sha256_of(Path(self.objective.records)),
         )
         text = repr((about, self.objective, self.search, self.seed, chains))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hex_digits(text, 12)
 
     def _facts(self, calibration: OptionTable, held_out: OptionTable) -> dict[str, Any]:
         right = held_out.right[:, 0]
@@ -222,7 +222,8 @@ def check_records(path: Path) -> None:
 def run_menu(settings: Settings, command: str = "") -> dict[str, Any]:
     """Chooses a menu for the task, writes menu.json, and returns what is in it. It works in this process.
 
-    What was scored is kept in run_dir, and the same command goes on with it. Raises UserError for what the user can mend.
+    What was searched and scored is kept in run_dir, and the same command goes on with it. Raises UserError for what the user
+    can mend.
     """
     folder, say = Path(settings.run_dir), Console(stderr=True, highlight=False).print
     if settings.objective.records is not None:

@@ -1,6 +1,5 @@
 """What every chain of a list says of every option of every item: the table that menus and selectors are chosen from."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.digests import hex_digits
 from cola_search.errors import UserError
 from cola_search.model.answers import Answer
 from cola_search.scoring import ModelScorer, Work
@@ -200,7 +200,7 @@ def base_hidden(scorer: ModelScorer, samples: Sequence[Sample]) -> np.ndarray | 
 
 @dataclass
 class Parts:
-    """Where blocks of tables under way are kept, so that a run that is stopped goes on there.
+    """Where blocks of tables under way, and what was searched for them, are kept, so that a run that is stopped goes on there.
 
     folder: for tables that depend on the same things. say: told how far a table is.
     found: layer executions that earlier processes spent on the blocks that were found there.
@@ -210,12 +210,15 @@ class Parts:
     say: Callable[[str], None]
     found: float = 0.0
 
+    def path(self, about: object, suffix: str) -> Path:
+        """Where what is made of `about`, besides what the folder depends on, is kept."""
+        return self.folder / f"{hex_digits(repr(about), 16)}{suffix}"
+
     def block(
         self, scorer: ModelScorer, samples: Sequence[Sample], chains: Sequence[Chain], hidden: bool
     ) -> OptionTable:
         """The table of a block of samples, out of the folder if it is there."""
-        about = repr(([sample.id for sample in samples], list(map(str, chains)), hidden))
-        path = self.folder / f"{hashlib.sha256(about.encode()).hexdigest()[:16]}.npz"
+        path = self.path(([sample.id for sample in samples], list(map(str, chains)), hidden), ".npz")
         if path.exists():
             table = OptionTable.load(path)
             self.found += table.layer_executions
@@ -223,6 +226,11 @@ class Parts:
         before, table = scorer.layer_executions, _block(scorer, samples, chains, hidden)
         replace(table, layer_executions=scorer.layer_executions - before).save(path)
         return table
+
+
+def block_size(evaluations: int) -> int:
+    """The items of a block, if each takes so many evaluations."""
+    return max(1, BLOCK // evaluations)
 
 
 def score_table(
@@ -235,7 +243,7 @@ def score_table(
 ) -> OptionTable:
     """The table of these chains on these samples; `hidden` adds the base's hidden states. With `parts` it goes on there."""
     block = _block if parts is None else parts.block
-    tables, size = [], max(1, BLOCK // len(chains))
+    tables, size = [], block_size(len(chains))
     for start in range(0, len(samples), size):
         tables.append(block(scorer, samples[start : start + size], chains, hidden))
         if parts is not None and start + size < len(samples):

@@ -21,21 +21,18 @@ EXPORTS = {"parquet": "records.parquet", "polar": "merged_mcts_samples.json", "d
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0, or 2 if the user must change something."""
+    """Runs the command and returns its exit code: 0, or 2 if the user must change something, if only in one of several runs."""
     options = _parser().parse_args(arguments)
     try:
         runs = expand(options.runs)
-        if options.export:
-            _export(runs, options.export, options.out)
-        else:
-            _report(runs, options.out)
+        left_out = _export(runs, options.export, options.out) if options.export else _report(runs, options.out)
+        return 2 if left_out else 0
     except UserError as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(
             f"{error.filename} cannot be read or written ({error.strerror or error}): free some space, or see to its rights."
         )
-    return 0
 
 
 def _refuse(reason: str) -> int:
@@ -77,32 +74,58 @@ def expand(folders: Iterable[Path]) -> list[Path]:
     return runs
 
 
-def _report(runs: Sequence[Path], out: Path | None) -> None:
+def _report(runs: Sequence[Path], out: Path | None) -> dict[Path, str]:
     from cola_search.report.compare import run_names, write_comparison
     from cola_search.report.page import write_report
 
     if out is not None and len(runs) == 1:
         raise UserError("--out names the comparison of several runs: give several, or leave it out.")
     run_names(runs)  # a run given twice is told before any is read
-    for run in runs:
+
+    def report(run: Path) -> None:
         with _naming(run / "report.html"):
             print(write_report(run))
-    if len(runs) > 1:
+
+    left_out = _each(runs, report)
+    if len(runs) - len(left_out) > 1:
         path = out or Path(os.path.commonpath([run.resolve() for run in runs])) / "comparison.html"
         with _naming(path):
-            print(write_comparison(runs, path))
+            print(write_comparison(runs, path, left_out))
+    elif left_out:
+        _refuse("fewer than two of the runs can be read: there is nothing to compare.")
+    return left_out
 
 
-def _export(runs: Sequence[Path], kind: str, out: Path | None) -> None:
+def _export(runs: Sequence[Path], kind: str, out: Path | None) -> dict[Path, str]:
     from cola_search.report.page import read_run
 
     if out is not None and len(runs) > 1:
         raise UserError("--out names one file: export one run at a time, or leave it out.")
-    for run in runs:
+
+    def export(run: Path) -> None:
         path = out or run / EXPORTS[kind]
         with _naming(path):
             counts = _writer(kind)(read_run(run), path)
         print(f"{path}: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+
+    return _each(runs, export)
+
+
+def _each(runs: Sequence[Path], work: Callable[[Path], None]) -> dict[Path, str]:
+    """Does the work for every run; of several, those that cannot be read are told and left out: by run the reason.
+
+    Raises UserError where the only run cannot be read.
+    """
+    left_out: dict[Path, str] = {}
+    for run in runs:
+        try:
+            work(run)
+        except UserError as error:
+            if len(runs) == 1:
+                raise
+            left_out[run] = str(error)
+            _refuse(f"{run} is left out: {error}")
+    return left_out
 
 
 @contextmanager

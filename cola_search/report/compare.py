@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from cola_search.errors import UserError
+from cola_search.job_names import shown_names
 from cola_search.report.page import read_run, render, summarize_run
 from cola_search.report.stats import Mean, Rate, bonett_price, mean_of, newcombe
 from cola_search.report.summary import Summary
@@ -39,12 +40,19 @@ class Run:
     """By sample id and question, for items of two splits may have the same id; without those that failed."""
 
 
-def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
-    """Writes the page that compares the runs with the first one, and returns its path; UserError for a bad folder."""
-    runs = [load_run(folder, name) for folder, name in zip(run_dirs, run_names(run_dirs), strict=True)]
+def write_comparison(run_dirs: Sequence[Path], path: Path, left_out: Mapping[Path, str] | None = None) -> Path:
+    """Writes the page that compares the runs with the first one, and returns its path; UserError for a bad folder.
+
+    left_out: by folder why it cannot be read. The page names these, and the first of the others is compared with.
+    """
+    left_out = left_out or {}
+    names = dict(zip(run_dirs, shown_names(dict(zip(run_names(run_dirs), run_dirs, strict=True))), strict=True))
+    runs = [load_run(folder, name) for folder, name in names.items() if folder not in left_out]
     settings = what_differs([_settings(run.folder) for run in runs])
     rows = [_row(run, runs[0], words, path.parent) for run, words in zip(runs, settings, strict=True)]
-    return write_whole(path, render("comparison", f"{len(runs)} runs", {"runs": rows, "reference": runs[0].name}, {}))
+    missing = [f"{names[folder]}: {reason}" for folder, reason in left_out.items()]
+    data = {"runs": rows, "reference": runs[0].name, "left_out": missing}
+    return write_whole(path, render("comparison", f"{len(runs)} runs", data, {}))
 
 
 def load_run(folder: Path, name: str) -> Run:

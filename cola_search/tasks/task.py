@@ -1,6 +1,5 @@
 """A benchmark as a sequence of items, in lm-eval's order, ids and prompts."""
 
-import hashlib
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from lm_eval.api.instance import Instance
 
+from cola_search.digests import hex_digits
 from cola_search.errors import UserError
 from cola_search.tasks import items
 from cola_search.tasks.answer_form import unlikeness
@@ -118,7 +118,7 @@ class Task(Sequence[Sample]):
         settings = replace(self.config, limit=None, metric=None, source="auto")
         described = [items.prompt_settings(part) for part in self.parts[:3]]
         shown = [(items.prompt_text(self.parts[p], self._docs[p][i]), self._answer(p, i)) for p, i in self._first(3)]
-        return hashlib.sha256(repr((settings, described, shown)).encode()).hexdigest()[:16]
+        return hex_digits(repr((settings, described, shown)), 16)
 
     @property
     def chat_template(self) -> bool:

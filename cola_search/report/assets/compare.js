@@ -136,7 +136,7 @@ cola.comparisonFigures = (runs) => {
 };
 
 cola.comparePage = async (page) => {
-  const { runs, reference } = cola.data;
+  const { runs, reference, left_out: leftOut } = cola.data;
   const lede =
     "Every rate with its counts and its 95% interval. ORACLE: the chain was chosen with the gold answer of the very " +
     "sample. The decoy rate beside it is what the same search reaches when it is sent after a wrong answer.";
@@ -160,6 +160,7 @@ cola.comparePage = async (page) => {
     {},
     cola.h("h1", {}, `${runs.length} runs compared`),
     cola.h("p", { class: "lede" }, lede),
+    cola.notice("Left out, for they cannot be read", leftOut),
   );
   const links = [
     ["results", "Results"],

@@ -134,11 +134,16 @@ cola.section = (id, title, note, ...children) => {
   return cola.h("section", { id }, cola.h("div", {}, cola.h("h2", {}, title), lead), ...children);
 };
 
+/* A list of sentences that must not be overlooked; nothing if there is none. */
+cola.notice = (title, sentences) => {
+  const items = sentences.map((text) => cola.h("li", {}, text));
+  return items.length ? cola.h("div", { class: "notice" }, cola.h("b", {}, title), cola.h("ul", {}, items)) : null;
+};
+
 cola.findings = (summary, forest) => {
   const note =
     "Intervals are 95%: Wilson's for shares (tries of one sample taken together), Student's t for means. ORACLE: the right chain was chosen with the gold answer of the very sample; it is no " +
     "accuracy that one could deploy. A control shows what the same search reaches by luck.";
-  const warnings = summary.warnings.map((text) => cola.h("li", {}, text));
   const rates = {
     name: "findings",
     title: "Rates beside their controls",
@@ -150,14 +155,7 @@ cola.findings = (summary, forest) => {
     "Findings",
     note,
     cola.cards(summary),
-    warnings.length
-      ? cola.h(
-          "div",
-          { class: "notice" },
-          cola.h("b", {}, "Before you quote any of this"),
-          cola.h("ul", {}, warnings),
-        )
-      : null,
+    cola.notice("Before you quote any of this", summary.warnings),
     forest ? cola.figure(rates) : null,
   );
 };
