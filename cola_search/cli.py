@@ -33,6 +33,7 @@ from cola_search.config import (
     to_settings,
 )
 from cola_search.errors import FolderRefused, UserError
+from cola_search.ray_session import keep_niceness
 from cola_search.run_folder import FAILED
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     quoted = str(folder).replace("'", r"\'")
     command.overrides.append(f"run_dir='{quoted}'")
     failures: list[int] = []
+    keep_niceness()  # here too, for a launcher may start a Ray of its own
     try:
         with _told_to_end():
             code = _start_hydra(command, failures, shlex.join(["cola-search", *arguments]))

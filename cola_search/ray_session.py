@@ -52,8 +52,7 @@ def _init(address: str, private: bool) -> None:
         # the life of this process because Ray caches it, and a second private Ray must know the same one.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray's own 15 leaves a replica a thirtieth of a core that another process of this machine keeps busy.
-        os.environ.setdefault("RAY_worker_niceness", "0")
+        keep_niceness()
     try:
         _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -71,6 +70,14 @@ def _init(address: str, private: bool) -> None:
         )
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"cluster.address={address}: Ray cannot be reached{remedy} ({reason})") from error
+
+
+def keep_niceness() -> None:
+    """Workers of a Ray that this process starts are not niced unless the environment says so.
+
+    Ray's own 15 leaves a replica a thirtieth of a core that another process of this machine keeps busy.
+    """
+    os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @contextmanager
