@@ -9,7 +9,17 @@ from pathlib import Path
 from cola_search.records import Record, package_version
 from cola_search.report.formats import answer_text
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
-from cola_search.report.stats import Difference, Mean, Rate, bonett_price, in_words, mean_of, points, wilson
+from cola_search.report.stats import (
+    Difference,
+    Mean,
+    Rate,
+    bonett_price,
+    chance_of_as_many,
+    in_words,
+    mean_of,
+    points,
+    wilson,
+)
 from cola_search.report.tally import ControlTally, Tally, base_right
 from cola_search.report.whole_file import write_whole
 from cola_search.settings import longest_chain
@@ -58,6 +68,10 @@ class ControlSummary:
     """Fixed rate minus `base_wrong_reached`, paired over the samples of the latter (`stats.bonett_price`)."""
     length: Mean
     """Length of the shortest chain that reached the target."""
+    evaluations: int
+    layer_executions: float
+    """What it spent, verification left out, as in `Summary`: random chains have the search's simulations, not its layer
+    executions, unless these are what limits the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +169,7 @@ class SummaryBuilder:
         layers = first.num_layers if first else 0
         longest = inf if max_length is None else longest_chain(max_length, layers)
         controls = {name: _control(control, longest) for name, control in sorted(tally.controls.items())}
-        probes = probes_summary(tally.probes, fixed, facts.transfer_items)
+        probes = probes_summary(tally.probes, facts.transfer_items)
         rate = tally.evaluations / tally.seconds if tally.seconds and tally.evaluations else None
         return Summary(
             task=first.task if first else "",
@@ -194,6 +208,8 @@ def _control(tally: ControlTally, longest: float) -> ControlSummary:
         base_wrong_reached=wilson(tally.base_wrong_reached, tally.base_wrong_runs),
         fixed_minus_reached=bonett_price(tally.only_fixed, tally.only_reached, tally.base_wrong_runs),
         length=mean_of(tally.lengths, least=1, most=longest),
+        evaluations=tally.evaluations,
+        layer_executions=tally.layer_executions,
     )
 
 
@@ -219,10 +235,10 @@ def _warnings(
 
 
 def _not_above(base: Rate, floor: float | None, what: str) -> str | None:
-    if floor is None or base.low is None or base.low > floor:
+    if floor is None or not base.of or (luck := chance_of_as_many(int(base.count), base.of, floor)) <= 0.025:
         return None
     return (
-        f"The base accuracy, {in_words(base)}, is not shown to be above {what} ({floor:.0%}): "
+        f"The base accuracy, {in_words(base)}, is not shown to be above {what} ({floor:.0%}; as many right by that: p {luck:.2f}): "
         "a fix on this task is no evidence that the model knew the answer."
     )
 
