@@ -6,7 +6,7 @@ from pathlib import Path
 
 from record_fixture import NUM_LAYERS, decoy, record
 
-from cola_search.records import BaseVerdict, Control, Record
+from cola_search.records import BaseVerdict, Control, Counts, Record
 from cola_search.report.stats import bonett_price, newcombe, wilson
 from cola_search.report.summary import TaskFacts, summarize, write_summary
 from cola_search.report.tally import outcome
@@ -188,6 +188,14 @@ def test_controls_that_gave_up_early_are_said() -> None:
     (warning,) = [w for w in summarize(records).warnings if "gave up" in w]
     assert warning.startswith("1 of 3 controls (random)")
     assert not any("gave up" in warning for warning in summarize(records[1:]).warnings)
+
+
+def test_samples_on_which_the_stop_rule_left_nothing_to_search_are_said() -> None:
+    """search.stop=first_fix ends at the base where that is right: that no shorter chain was found says nothing."""
+    ended = replace(record("ended", best=12), counts=Counts(simulations=1, evaluations=1, layer_executions=12.0))
+    (warning,) = [w for w in summarize([ended, *four()]).warnings if "no chain but the whole model" in w]
+    assert "on 1 of 5 items" in warning
+    assert not any("no chain but the whole model" in w for w in summarize(four()).warnings)
 
 
 def test_fixes_without_decoys_are_said_to_stand_beside_nothing() -> None:

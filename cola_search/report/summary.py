@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 
 from cola_search.records import Record, package_version
-from cola_search.report.formats import answer_text
+from cola_search.report.examples import Example, example_of
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
 from cola_search.report.stats import (
     Difference,
@@ -40,20 +40,6 @@ class TaskFacts:
     """How many of its items found chains are moved to."""
     version: str | None = None
     prompt_hash: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """A chain that was found, with its question."""
-
-    sample: str
-    question: str
-    gold: str
-    base_answer: str
-    chain: str
-    length: int
-    fixed: bool
-    """The base is wrong here; otherwise it is right and the chain is shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +139,7 @@ class SummaryBuilder:
         if right is None or record.best is None or (right and record.best.length >= record.num_layers):
             return
         kept = self._shortened if right else self._fixed
-        kept.append(_example(record))
+        kept.append(example_of(record))
         kept.sort(key=lambda example: (example.length, example.sample))
         del kept[3:]
 
@@ -223,6 +209,11 @@ def _warnings(
         *(_not_beyond(name, fixed, control) for name, control in controls.items()),
         *(_cut_short(name, control) for name, control in sorted(tally.controls.items())),
     ]
+    if tally.unsearched:
+        said.append(
+            f"The search tried no chain but the whole model on {tally.unsearched} of {tally.scored} items, as where that meets its "
+            "stop rule: fixed, shortened and layers saved say nothing of them."
+        )
     if tally.scored and tally.fixed and "decoy" not in controls:
         said.append("No decoys were run, so the fixes may be luck: add controls=decoy.")
     if tally.unverified:
@@ -278,19 +269,6 @@ def _nothing_beside(fixed: Rate, control: ControlSummary) -> str:
     return (
         f"No item that the base has wrong has a decoy (of two options none is left): nothing tells the fixes, {in_words(fixed)}, "
         f"from luck; where the base is right, {in_words(control.reached)} of the decoys were reached."
-    )
-
-
-def _example(record: Record) -> Example:
-    assert record.best is not None and record.base is not None
-    return Example(
-        sample=record.sample,
-        question=record.question,
-        gold=answer_text(record, record.gold) or "",
-        base_answer=answer_text(record, record.base.prediction) or "",
-        chain=record.best.chain,
-        length=record.best.length,
-        fixed=not record.base.right,
     )
 
 

@@ -56,6 +56,8 @@ class Tally:
     """Samples with a right chain, chosen with the answer key."""
     fixed: int = 0
     shortened: int = 0
+    unsearched: int = 0
+    """Samples on which nothing but the base was scored."""
     unverified: int = 0
     """Samples whose base or best verdict was not checked against stock transformers."""
     layers_saved: Counter[int] = field(default_factory=Counter)
@@ -91,6 +93,7 @@ class Tally:
             return
         self.scored += 1
         self.base_right += right
+        self.unsearched += record.counts.evaluations <= 1
         self._add_best(record, right)
         for name, control in record.controls.items():
             self.controls.setdefault(name, ControlTally()).add(control, right, record.best is not None, record.counts)

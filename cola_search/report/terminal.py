@@ -8,9 +8,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cola_search.report.examples import Example
 from cola_search.report.probes import ProbesSummary, ProbeSummary
 from cola_search.report.stats import Mean, Rate
-from cola_search.report.summary import Example, Summary
+from cola_search.report.summary import Summary
 
 _LONGEST_QUESTION = 300
 _LONGEST_ANSWER = 80
