@@ -65,13 +65,16 @@ class Probes:
 
     def _generated(self, sample: Sample, k: int) -> Probe:
         seed = int(generator(self.settings.seed, sample.id, PASS).integers(2**63))
-        verdicts = []
-        for text in self.scorer.engine.stock.sampled(sample, k, seed):
+        stock, verdicts = self.scorer.engine.stock, []
+        texts = stock.sampled(sample, k, seed)
+        written = sum(len(stock.lm.tok_encode(text)) for text in texts)
+        for text in texts:
             try:
                 verdicts.append(sample.verdict([text]))
             except GradingError:  # neither right nor wrong
                 continue
-        spent = float(k * len(self.identity))
+        # a token that was written costs its share of a prompt, as in a search
+        spent = len(self.identity) * (k + written / len(stock.encode(sample).contexts[0]))
         if not verdicts:
             return Probe(tries=0, right=0, refused="no answer could be graded", layer_executions=spent)
         return Probe(tries=len(verdicts), right=sum(verdicts), reached=float(any(verdicts)), layer_executions=spent)

@@ -78,6 +78,11 @@ def test_a_generated_answer_is_reached_if_any_draw_is_right(
     monkeypatch.setattr(made.scorer.engine.stock, "sampled", lambda sample, k, seed: [gold, " none", gold])
     probe = made.pass_at_k(generated[0], 3)
     assert (probe.tries, probe.right, probe.reached) == (3, 2, 1.0)
+    stock = made.scorer.engine.stock
+    written = sum(len(stock.lm.tok_encode(text)) for text in [gold, " none", gold])
+    assert probe.layer_executions == pytest.approx(
+        len(BASE) * (3 + written / len(stock.encode(generated[0]).contexts[0]))
+    )
 
 
 def test_a_chain_goes_to_other_items_and_stands_beside_the_base(tiny_model: LoadedModel, task: Any) -> None:

@@ -76,7 +76,16 @@ def test_jobs_that_sought_one_chain_or_a_menu_are_told_by_what_calibration_chose
     held = {"accuracy": [0.75, 0.6, 0.9], "difference": [0.25, 0.1, 0.4]}
     chosen = {"method": "greedy", "chain": "0-8", "length": 9, "held_out": held}
     one = {"base": base, "chosen": "greedy", "methods": [chosen, {"method": "voids", "chain": None, "held_out": None}]}
-    arm = {"menu": "cover", "selector": "vote", "cost": 12.0, "rate": 0.625, "difference": 0.125, "chosen": [12.0]}
+    arm = {
+        "menu": "cover",
+        "selector": "vote",
+        "cost": 12.0,
+        "rate": 0.625,
+        "difference": 0.125,
+        "chosen": [12.0],
+        "difference_low": 0.01,
+        "difference_high": 0.24,
+    }
     results = {"seed=0": one, "seed=1": {**one, "chosen": None}, "seed=2": {"base": base, "rows": [arm]}}
     for name, result in results.items():
         (tmp_path / name).mkdir()
@@ -85,9 +94,9 @@ def test_jobs_that_sought_one_chain_or_a_menu_are_told_by_what_calibration_chose
     assert objective_jobs(tmp_path) == results
     print_objectives(objective_jobs(tmp_path), "runs/x")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["seed=0", "greedy", "9", "50%", "75%", "+25.0"] in lines
+    assert ["seed=0", "greedy", "9", "50%", "75%", "+25.0", "(+10.0", "to", "+40.0)"] in lines
     assert ["seed=1", "nothing", "will", "do", "50%"] in lines
-    assert ["seed=2", "cover,", "vote", "12.0", "50%", "62%", "+12.5"] in lines
+    assert ["seed=2", "cover,", "vote", "12.0", "50%", "62%", "+12.5", "(+1.0", "to", "+24.0)"] in lines
 
 
 def test_a_job_with_a_local_model_is_shown_by_the_name_of_that_model(tmp_path: Path) -> None:

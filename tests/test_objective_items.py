@@ -54,6 +54,29 @@ def test_a_share_that_leaves_nothing_to_choose_or_to_search_on_is_named(
         split_items(settings, TaskConfig("sciq"), tiny_model)
 
 
+def test_an_item_that_is_there_twice_is_in_one_set_alone_also_within_a_split(
+    tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, task = ObjectiveSettings(items=40, held_out=25), TaskConfig("sciq")
+    before = split_items(settings, task, tiny_model)
+    repeated = {
+        before.search[0].id: before.held_out[1],
+        before.selection[0].id: before.held_out[3],
+        before.selection[2].id: before.search[4],
+    }
+    make = Task._make
+
+    def repeating(self: Task, position: int) -> Sample:
+        sample = make(self, position)
+        twin = repeated.get(sample.id)
+        return sample if twin is None else replace(sample, question=twin.question, choices=twin.choices)
+
+    monkeypatch.setattr(Task, "_make", repeating)
+    after = split_items(settings, task, tiny_model)
+    for some, kept in ((before.search, after.search), (before.selection, after.selection)):
+        assert [s.id for s in kept] == [s.id for s in some if s.id not in repeated]
+
+
 def test_a_question_of_the_train_split_that_is_held_out_too_is_dropped_and_the_others_stay(
     tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

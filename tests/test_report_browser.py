@@ -240,6 +240,14 @@ def test_a_comparison_says_where_no_interval_can_be_told(browser, tmp_path):
     browser.open(write_comparison(runs, tmp_path / "comparison.html"))
     (cell,) = [text for text in browser.texts("#differences td") if text.startswith("+1.0")]
     assert "no interval: all 2 agree" in cell and browser.errors() == []
+
+
+def test_a_comparison_shows_the_warnings_of_its_runs_by_their_names(browser, tmp_path):
+    runs = [write_run(tmp_path / name, [make_record("s", [("0-5", 0, -0.5, 6.0)], best="0-4")]) for name in "ab"]
+    browser.open(write_comparison(runs, tmp_path / "comparison.html"))
+    said = browser.texts(".notice li")
+    assert [sum(text.startswith(f"{name}: No decoys were run") for text in said) for name in "ab"] == [1, 1]
+    assert browser.errors() == []
     assert not any("650" in style for style in browser.run(BOLD))
 
 

@@ -17,7 +17,7 @@ from report_fixture import HOSTILE, make_record, synthetic_records, write_run
 from cola_search.errors import UserError
 from cola_search.record_writer import RecordWriter
 from cola_search.report import page as page_module
-from cola_search.report.page import CHUNK, LIBRARIES, SCRIPTS, pack, script_json, write_report
+from cola_search.report.page import CHUNK, LIBRARIES, SCRIPTS, pack, script_json, summarize_run, write_report
 from cola_search.report.summary import summarize, write_summary
 
 
@@ -172,3 +172,23 @@ def test_badges_can_be_read_in_both_themes(theme: int):
         )
         light, dark = sorted((_luminance(word), _luminance(tint)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, name
+
+
+def warnings_of(page: str) -> list[str]:
+    found = re.search(r'id="page-data">(.*?)</script>', page, flags=re.DOTALL)
+    assert found is not None
+    return list(json.loads(found[1])["summary"]["warnings"])
+
+
+def test_a_run_that_was_stopped_says_so_and_one_that_ended_does_not(tmp_path: Path) -> None:
+    """Long prompts come first, so what a stopped run has is no fair draw, and nothing tells what guessing reaches."""
+    folder = write_run(tmp_path / "run", synthetic_records(3))
+    assert (
+        "unfinished: summary.json, which is written at its end, is missing"
+        in warnings_of(write_report(folder).read_text())[0]
+    )
+    write_summary(folder / "summary.json", summarize(synthetic_records(3)))
+    assert not any("unfinished" in warning for warning in warnings_of(write_report(folder).read_text()))
+    write_run(folder, synthetic_records(4))
+    assert "is of 3 samples, and there are 4" in warnings_of(write_report(folder).read_text())[0]
+    assert "unfinished" in summarize_run(folder).warnings[0]

@@ -36,6 +36,27 @@ def test_fixes_that_drawing_answers_gives_as_well_are_said() -> None:
     assert not said(fixes(20, pass_at_k=counted(8, 0, reached=0.0)), "drawn from the untouched model")
 
 
+def test_drawn_answers_stand_beside_the_fixes_of_the_same_items() -> None:
+    """Where no drawn answer can be graded there is nothing to stand beside, and the fix does not count either."""
+    ungraded = [
+        record(
+            f"u{i}",
+            right=False,
+            best=13,
+            probes={"pass_at_k": Probe(tries=0, right=0, refused="no answer could be graded")},
+        )
+        for i in range(30)
+    ]
+    missed = [
+        record(f"m{i}", right=False, best=None, probes={"pass_at_k": counted(8, 1, reached=0.0)}) for i in range(9)
+    ]
+    found = summarize([*ungraded, *missed]).probes.pass_at_k
+    assert found is not None and found.fixed_minus_reached is not None
+    assert found.fixed_minus_reached.difference == 0
+    (warning,) = said([*ungraded, *missed], "drawn from the untouched model")
+    assert warning.endswith("on the 9 that have both.")
+
+
 def test_chains_that_beat_the_base_elsewhere_are_not_warned_of_and_others_are() -> None:
     assert not said(fixes(9, transfer=counted(8, 7, 1)), "not found on")
     (warning,) = said(fixes(9, transfer=counted(8, 1, 5)), "not found on")

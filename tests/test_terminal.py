@@ -1,7 +1,7 @@
 """The result as it is printed."""
 
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from record_fixture import decoy, record
 from rich.console import Console
@@ -55,6 +55,18 @@ def test_no_label_of_a_control_breaks_beside_a_probe_that_does_not_apply() -> No
     assert line(text, "fixed by random chains, same items") and line(text, "pass@8 of the base, same items")
 
 
+def test_what_controls_spent_stands_beside_what_the_search_spent() -> None:
+    """Random chains have the search's simulations, and may spend many times its layer executions."""
+    both = {
+        **decoy(True, 9),
+        "random": replace(decoy(False)["decoy"], target=None, evaluations=90, layer_executions=2000.0),
+    }
+    text = printed(print_summary, summarize([record("b", right=False, best=13, controls=both)]), "runs/a", width=140)
+    assert "8 evaluations, 64 layer executions" in text
+    assert "decoys: 8 evaluations, 70 layer executions" in text
+    assert "random chains, with the same simulations: 90 evaluations, 2,000 layer executions" in text
+
+
 def test_a_mean_says_what_its_brackets_hold() -> None:
     text = printed(print_summary, summarize(records()), "runs/a")
     assert "where the base is right: mean 2.5 (95%: " in text
@@ -91,8 +103,9 @@ def test_warnings_are_printed() -> None:
 
 
 def test_a_mean_without_spread_says_that_it_has_no_interval() -> None:
-    text = printed(print_summary, summarize([record("a", best=9), record("b", best=9)]), "runs/a", width=140)
-    assert "where the base is right: mean 3.0, no interval: all 2 agree" in text
+    fixes = [record(name, right=False, best=9) for name in "ab"]
+    text = printed(print_summary, summarize(fixes), "runs/a", width=140)
+    assert "evaluations to the first fix: mean 4.0, no interval: all 2 agree" in text
 
 
 def test_a_run_of_nothing_can_be_printed() -> None:
@@ -110,3 +123,4 @@ def test_a_sweep_is_a_table_of_what_differs_with_its_failures() -> None:
     without = printed(print_sweep, {"seed=0": asdict(summarize([record("a", best=7)]))}, "runs/sweep")
     assert line(without, "seed=0").split()[7] == "-"
     assert "task=x" not in text
+    assert "not corrected for each other" in text and "not corrected" not in without

@@ -18,7 +18,7 @@ CALIBRATION_SPLIT = "train"
 
 @dataclass(frozen=True)
 class Items:
-    """Three sets of items that share none, by their ids, and by question and options where they come from two splits.
+    """Three sets of items that share none, by their ids and by question and options.
 
     search: what chains are searched on. selection: what the choice is made on. held_out: what it is reported on.
     source: one sentence on where the first two come from.
@@ -45,10 +45,11 @@ def split_items(settings: ObjectiveSettings, config: TaskConfig, model: LoadedMo
     for owner, some in ((task, held_out), (pool, drawn)):
         check_fits(owner, model, some)
     reported = [task[i] for i in held_out]
-    # Dropped from what was drawn and divided already, so that the other items are the same whatever two splits share.
-    known = set() if pool is task else set(map(_content, reported))
-    parts = (map(pool.__getitem__, some) for some in (drawn[:cut], drawn[cut:]))
-    search, selection = ([sample for sample in some if _content(sample) not in known] for some in parts)
+    # Dropped from what was drawn and divided already, so that the other items are the same whatever is there twice.
+    known = set(map(_content, reported))
+    search = [sample for sample in map(pool.__getitem__, drawn[:cut]) if _content(sample) not in known]
+    known |= set(map(_content, search))
+    selection = [sample for sample in map(pool.__getitem__, drawn[cut:]) if _content(sample) not in known]
     _refuse_few(settings, config, source, len(search), len(selection))
     return Items(task, search, selection, reported, f"{len(search) + len(selection)} items of {source}")
 

@@ -84,10 +84,27 @@ def _conclusion(result: Mapping[str, Any]) -> str:
         return "No menu fits the budget."
     row = next(row for row in result["rows"] if all(row[key] == chosen[key] for key in ("menu", "selector", "budget")))
     holds = row["p"] < 0.05 and row["difference"] > 0
-    return (
+    claim = (
         f"Calibration chooses {row['menu']} with {row['selector']}: {100 * row['difference']:+.1f} points at a cost of "
         f"{row['cost']:g} layer executions (base {result['layers']}), "
         f"{'' if holds else 'not shown to be '}more accurate than the base (p {p_value(row['p'])}, that one test alone)."
+    )
+    return " ".join([claim, *_beside_control(row, result)])
+
+
+def _beside_control(row: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[str]:
+    """How the chosen arm stands to the untouched model with the selector that calibration chose for it, if that is not the base
+    as it is: what weights fitted to the model's own scores gain is no gain of a menu."""
+    control = next((each for each in result["rows"] if each["menu"] == "base" and each["chosen"]), None)
+    if control is None or control["selector"] == "chain":
+        return
+    gain = row["rate"] - control["rate"]
+    shown = "less" if gain < 0 else "more"
+    holds = row["p_control"] < 0.05 and gain != 0
+    yield (
+        f"The untouched model alone with {control['selector']}, which calibration chooses for it, is at "
+        f"{100 * control['difference']:+.1f}: the menu is {100 * gain:+.1f} points from that, "
+        f"{'' if holds else 'not shown to be '}{shown if holds else 'more'} accurate (p {p_value(row['p_control'])})."
     )
 
 

@@ -19,7 +19,7 @@ from cola_search.report.summary import Summary
 CURVE_POINTS = 48
 MARGIN_BINS = 28
 MOST_BEST_POINTS = 500
-CONTROL_NAMES = {"decoy": "decoys reached", "random": "random chains, same budget"}
+CONTROL_NAMES = {"decoy": "decoys reached", "random": "random chains, same simulations"}
 PROBE_NAMES = {
     "shuffle": "fixes, options reordered",
     "transfer": "chains on other items",
@@ -257,7 +257,7 @@ def _shares(events: np.ndarray, of: int, grid: np.ndarray) -> list[list[float | 
 
 
 def _saved(facts: Sequence[Facts], grid: np.ndarray) -> list[list[float | None]]:
-    """Mean layers saved at each budget with its t interval, cut to what can be; never more than the verified chain saves."""
+    """Mean layers saved at each budget with its interval; never more than the verified chain saves."""
     points: list[list[float | None]] = []
     most = max((fact.num_layers - 1 for fact in facts), default=0)
     for cost in grid if facts else []:

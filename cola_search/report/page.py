@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from html import escape
 from importlib.resources import files
@@ -18,6 +18,7 @@ from cola_search.report.facts import facts as facts_of
 from cola_search.report.figures import figures
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts
 from cola_search.report.whole_file import write_whole
+from cola_search.run_folder import RECORDS, SUMMARY
 
 MOST_SHOWN = 5_000
 """Samples on a page; of a larger run it shows every second, third, ... one, and says so."""
@@ -48,15 +49,15 @@ def write_report(run_dir: Path) -> Path:
     Raises UserError if the folder has no records.
     """
     records = read_run(run_dir)
-    with (run_dir / "records.jsonl").open("rb") as lines:
+    with (run_dir / RECORDS).open("rb") as lines:
         every = max(1, -(-sum(1 for _ in lines) // MOST_SHOWN))
-    page = render_run(records, **_known(run_dir), name=run_dir.resolve().name, every=every)
+    page = render_run(records, **_known(run_dir), name=run_dir.resolve().name, every=every, notes=_unfinished(run_dir))
     return write_whole(run_dir / "report.html", page)
 
 
 def read_run(run_dir: Path) -> Iterator[Record]:
     """The records of a run folder, as a stream. Raises UserError if there is no record file."""
-    path = run_dir / "records.jsonl"
+    path = run_dir / RECORDS
     if not path.is_file():
         raise UserError(f"{run_dir} has no records.jsonl: give the run_dir of a cola-search run.")
     return read_records(path)
@@ -67,12 +68,35 @@ def summarize_run(run_dir: Path) -> Summary:
     builder = SummaryBuilder()
     for record in read_run(run_dir):
         builder.add(record)
-    return builder.summary(**_known(run_dir))
+    summary = builder.summary(**_known(run_dir))
+    return replace(summary, warnings=[*_unfinished(run_dir), *summary.warnings])
+
+
+def _unfinished(run_dir: Path) -> list[str]:
+    """In words, that a run was stopped, as far as its folder tells: a run writes its summary when it ends.
+
+    A run that was stopped again before its first new record holds what the earlier command finished, and nothing is said.
+    """
+    path = run_dir / SUMMARY
+    told = json.loads(path.read_text(encoding="utf-8")).get("samples") if path.is_file() else None
+    with (run_dir / RECORDS).open("rb") as lines:
+        there = sum(line.endswith(b"\n") for line in lines)
+    if told == there:
+        return []
+    known = (
+        "is missing, and what guessing reaches with it"
+        if told is None
+        else f"is of {told} samples, and there are {there}"
+    )
+    return [
+        f"This run seems to be unfinished: {SUMMARY}, which is written at its end, {known}. Long prompts are searched first, so "
+        "the samples that are here need not be like all of them: give its command again to go on with it."
+    ]
 
 
 def _known(run_dir: Path) -> dict[str, Any]:
     """What summary.json says that the records do not, as `SummaryBuilder.summary` takes it."""
-    path = run_dir / "summary.json"
+    path = run_dir / SUMMARY
     if not path.is_file():
         return {}
     try:
@@ -91,8 +115,12 @@ def render_run(
     *,
     name: str = "",
     every: int = 1,
+    notes: Sequence[str] = (),
 ) -> str:
-    """The page of one run; the records are read once and in order, and every so many-th one is shown."""
+    """The page of one run; the records are read once and in order, and every so many-th one is shown.
+
+    notes: sentences that stand above the warnings of its summary.
+    """
     builder, seen, columns = SummaryBuilder(), [], _Columns()
     for index, record in enumerate(records):
         builder.add(record)
@@ -100,8 +128,8 @@ def render_run(
             seen.append(facts_of(record))
             columns.add(record, seen[-1])
     summary = builder.summary(facts, evaluations_per_second, max_length)
-    if every > 1:
-        summary = replace(summary, warnings=[*summary.warnings, _part_shown(len(seen), summary.samples)])
+    more = [_part_shown(len(seen), summary.samples)] if every > 1 else []
+    summary = replace(summary, warnings=[*notes, *summary.warnings, *more])
     data = {
         "kind": "run",
         "name": name,

@@ -38,6 +38,8 @@ class PassTally:
     """Summed probabilities, in ten-thousandths."""
     base_wrong_runs: int = 0
     base_wrong_reached: int = 0
+    fixed: int = 0
+    """Samples of these runs that the search fixed."""
 
 
 @dataclass
@@ -48,11 +50,11 @@ class ProbesTally:
     pass_at_k: PassTally = field(default_factory=PassTally)
     others: dict[str, ProbeTally] = field(default_factory=dict)
 
-    def add(self, probes: Mapping[str, Probe], base_right: bool) -> None:
-        """Counts the controls of one record."""
+    def add(self, probes: Mapping[str, Probe], base_right: bool, found: bool) -> None:
+        """Counts the controls of one record; found: whether the search found a right chain."""
         for name, probe in probes.items():
             if name == "pass_at_k":
-                self._add_pass(probe, base_right)
+                self._add_pass(probe, base_right, found)
                 continue
             if name == "undo_one_edit":
                 name = "undo_shortened" if base_right else "undo_fixed"
@@ -62,7 +64,7 @@ class ProbesTally:
             else:
                 tally.verdicts[probe.tries, int(probe.right), probe.base_right or 0] += 1
 
-    def _add_pass(self, probe: Probe, base_right: bool) -> None:
+    def _add_pass(self, probe: Probe, base_right: bool, found: bool) -> None:
         if probe.reached is None:
             return
         tally, reached = self.pass_at_k, round(TEN_THOUSAND * probe.reached)
@@ -72,6 +74,7 @@ class ProbesTally:
         if not base_right:
             tally.base_wrong_runs += 1
             tally.base_wrong_reached += reached
+            tally.fixed += found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ class PassSummary:
     reached: Rate
     base_wrong_reached: Rate
     fixed_minus_reached: Difference | None
-    """Fixed rate minus `base_wrong_reached`, the two taken as independent."""
+    """Fixed rate, of the samples of `base_wrong_reached`, minus that; the two taken as independent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,16 +120,13 @@ class ProbesSummary:
     """The same where the base is right."""
 
 
-def probes_summary(tally: ProbesTally, fixed: Rate, items: int | None = None) -> ProbesSummary:
-    """The figures of the controls that are no search.
-
-    fixed: the rate that pass@k stands beside. items: how many items transfer draws from, where that is known.
-    """
+def probes_summary(tally: ProbesTally, items: int | None = None) -> ProbesSummary:
+    """The figures of the controls that are no search. items: how many items transfer draws from, where that is known."""
     others = {name: _summary(name, one, items) for name, one in tally.others.items()}
-    return ProbesSummary(pass_at_k=_pass(tally.pass_at_k, fixed), **others)
+    return ProbesSummary(pass_at_k=_pass(tally.pass_at_k), **others)
 
 
-def _pass(tally: PassTally, fixed: Rate) -> PassSummary | None:
+def _pass(tally: PassTally) -> PassSummary | None:
     if not tally.runs:
         return None
     beside = wilson(_count(tally.base_wrong_reached), tally.base_wrong_runs)
@@ -134,7 +134,7 @@ def _pass(tally: PassTally, fixed: Rate) -> PassSummary | None:
         k=tally.k,
         reached=wilson(_count(tally.reached), tally.runs),
         base_wrong_reached=beside,
-        fixed_minus_reached=newcombe(fixed, beside),
+        fixed_minus_reached=newcombe(wilson(tally.fixed, tally.base_wrong_runs), beside),
     )
 
 
@@ -171,9 +171,10 @@ def _pass_words(found: PassSummary | None, fixed: Rate) -> str | None:
     difference = found.fixed_minus_reached if found is not None else None
     if found is None or difference is None or difference.low > 0 or not fixed.count:
         return None
+    same = f" on the {found.base_wrong_reached.of} that have both" if found.base_wrong_reached.of < fixed.of else ""
     return (
         f"Fixes are not shown to stand above {found.k} answers drawn from the untouched model: {in_words(fixed)} against "
-        f"{in_words(found.base_wrong_reached)} where the base is wrong, a difference of {points(difference)}."
+        f"{in_words(found.base_wrong_reached)} where the base is wrong, a difference of {points(difference)}{same}."
     )
 
 

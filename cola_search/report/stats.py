@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import betainc, stdtrit
 
 Z95 = 1.959963984540054
 """The 97.5% quantile of the standard normal distribution, for two-sided 95% intervals."""
 
 RESAMPLES = 2000
 """Draws of a bootstrap, for figures that no formula here has an interval for."""
+
+_DRAWS = 10_000  # for the limits of a mean of bounded values, which then differ by a twentieth of a standard error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Mean:
     of: int
     mean: float | None
     low: float | None
-    """None where there is no spread to go by: of one value, and of values that are all the same."""
+    """None where nothing is known to go by: of values that are all the same, or a single one, where any value is possible."""
     high: float | None
     median: float | None
     p90: float | None
@@ -58,6 +60,12 @@ def wilson(count: float, of: int) -> Rate:
     rate = count / of
     low, high = _limits(rate, of)
     return Rate(count=count, of=of, rate=rate, low=low, high=high)
+
+
+def chance_of_as_many(count: int, of: int, share: float) -> float:
+    """The probability that at least `count` of so many are right where each is with probability `share`: the exact, one-sided
+    binomial test, whose false alarms are no more than it says also where shares are small and Wilson's lower limit is too high."""
+    return float(betainc(count, of - count + 1, share)) if count else 1.0
 
 
 def _limits(rate: float, of: float) -> tuple[float, float]:
@@ -177,30 +185,52 @@ def newcombe(first: Rate, second: Rate) -> Difference | None:
 
 
 def mean_of(histogram: Mapping[int, int], least: float = -inf, most: float = inf) -> Mean:
-    """The mean of the values in a histogram {value: how often}, with Student's t interval: mean -+ t s / sqrt(n).
+    """The mean of the values in a histogram {value: how often}, with its interval.
 
-    Of values as they come here, skewed ones included, it holds the true mean more often than a percentile bootstrap, most
-    of all when they are few: Hesterberg (2015), The American Statistician 69:371-386. least, most: what values are
-    possible, to which the interval is cut.
+    least, most: what values are possible. Where both are known, see `_bounded_limits`, else `_student_limits`, cut to them.
     """
     values = np.array(sorted(histogram), dtype=np.int64)
     times = np.array([histogram[int(value)] for value in values], dtype=np.int64)
     of = int(times.sum())
     if of == 0:
         return Mean(of=0, mean=None, low=None, high=None, median=None, p90=None)
-    mean = float(times @ values / of)
-    low = high = None
-    if len(values) > 1:
-        half = _t95(of - 1) * sqrt(float(times @ (values - mean) ** 2) / (of - 1) / of)
-        low, high = max(least, mean - half), min(most, mean + half)
+    bounded = isfinite(least) and isfinite(most)
+    low, high = _bounded_limits(values, times, least, most) if bounded else _student_limits(values, times)
     return Mean(
         of=of,
-        mean=mean,
-        low=low,
-        high=high,
+        mean=float(times @ values / of),
+        low=None if low is None else max(least, low),
+        high=None if high is None else min(most, high),
         median=_quantile(values, times, 0.5),
         p90=_quantile(values, times, 0.9),
     )
+
+
+def _student_limits(values: np.ndarray, times: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    """mean -+ t s / sqrt(n), which of skewed values holds the true mean more often than a percentile bootstrap, most of all
+    when they are few: Hesterberg (2015), The American Statistician 69:371-386."""
+    if len(values) < 2:
+        return None, None
+    of = int(times.sum())
+    mean = float(times @ values / of)
+    half = _t95(of - 1) * sqrt(float(times @ (values - mean) ** 2) / (of - 1) / of)
+    return mean - half, mean + half
+
+
+def _bounded_limits(values: np.ndarray, times: np.ndarray, least: float, most: float) -> tuple[float, float]:
+    """The 2.5% quantile of the mean under weights from a flat Dirichlet over the values and one more at `least`, and the 97.5%
+    quantile with one more at `most`: Learned-Miller and Thomas (2019), arxiv.org/abs/1905.06208. Of zeros and ones that is the
+    interval of Clopper and Pearson.
+
+    Student's t does not know that values which were not seen may lie far off: of 10 items whose layers saved pile up at the
+    most that can be, as they do, its interval held the true mean in 80% to 87% of draws and this one in 98% or more.
+    """
+    drawn = np.random.default_rng(0).standard_gamma(np.append(times, 1), size=(_DRAWS, len(times) + 1))
+    drawn /= drawn.sum(axis=1, keepdims=True)
+    seen, unseen = drawn[:, :-1] @ values, drawn[:, -1]
+    low, high = np.quantile(seen + unseen * least, 0.025), np.quantile(seen + unseen * most, 0.975)
+    mean = float(times @ values / times.sum())
+    return min(mean, float(low)), max(mean, float(high))
 
 
 def _quantile(values: np.ndarray, times: np.ndarray, share: float) -> float:

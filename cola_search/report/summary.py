@@ -7,9 +7,19 @@ from math import inf
 from pathlib import Path
 
 from cola_search.records import Record, package_version
-from cola_search.report.formats import answer_text
+from cola_search.report.examples import Example, example_of
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
-from cola_search.report.stats import Difference, Mean, Rate, bonett_price, in_words, mean_of, points, wilson
+from cola_search.report.stats import (
+    Difference,
+    Mean,
+    Rate,
+    bonett_price,
+    chance_of_as_many,
+    in_words,
+    mean_of,
+    points,
+    wilson,
+)
 from cola_search.report.tally import ControlTally, Tally, base_right
 from cola_search.report.whole_file import write_whole
 from cola_search.settings import longest_chain
@@ -33,20 +43,6 @@ class TaskFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
-    """A chain that was found, with its question."""
-
-    sample: str
-    question: str
-    gold: str
-    base_answer: str
-    chain: str
-    length: int
-    fixed: bool
-    """The base is wrong here; otherwise it is right and the chain is shorter."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class ControlSummary:
     """One kind of control search beside the search that it controls."""
 
@@ -58,6 +54,10 @@ class ControlSummary:
     """Fixed rate minus `base_wrong_reached`, paired over the samples of the latter (`stats.bonett_price`)."""
     length: Mean
     """Length of the shortest chain that reached the target."""
+    evaluations: int
+    layer_executions: float
+    """What it spent, verification left out, as in `Summary`: random chains have the search's simulations, not its layer
+    executions, unless these are what limits the search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class SummaryBuilder:
         if right is None or record.best is None or (right and record.best.length >= record.num_layers):
             return
         kept = self._shortened if right else self._fixed
-        kept.append(_example(record))
+        kept.append(example_of(record))
         kept.sort(key=lambda example: (example.length, example.sample))
         del kept[3:]
 
@@ -155,7 +155,7 @@ class SummaryBuilder:
         layers = first.num_layers if first else 0
         longest = inf if max_length is None else longest_chain(max_length, layers)
         controls = {name: _control(control, longest) for name, control in sorted(tally.controls.items())}
-        probes = probes_summary(tally.probes, fixed, facts.transfer_items)
+        probes = probes_summary(tally.probes, facts.transfer_items)
         rate = tally.evaluations / tally.seconds if tally.seconds and tally.evaluations else None
         return Summary(
             task=first.task if first else "",
@@ -194,6 +194,8 @@ def _control(tally: ControlTally, longest: float) -> ControlSummary:
         base_wrong_reached=wilson(tally.base_wrong_reached, tally.base_wrong_runs),
         fixed_minus_reached=bonett_price(tally.only_fixed, tally.only_reached, tally.base_wrong_runs),
         length=mean_of(tally.lengths, least=1, most=longest),
+        evaluations=tally.evaluations,
+        layer_executions=tally.layer_executions,
     )
 
 
@@ -207,6 +209,11 @@ def _warnings(
         *(_not_beyond(name, fixed, control) for name, control in controls.items()),
         *(_cut_short(name, control) for name, control in sorted(tally.controls.items())),
     ]
+    if tally.unsearched:
+        said.append(
+            f"The search tried no chain but the whole model on {tally.unsearched} of {tally.scored} items, as where that meets its "
+            "stop rule: fixed, shortened and layers saved say nothing of them."
+        )
     if tally.scored and tally.fixed and "decoy" not in controls:
         said.append("No decoys were run, so the fixes may be luck: add controls=decoy.")
     if tally.unverified:
@@ -219,10 +226,10 @@ def _warnings(
 
 
 def _not_above(base: Rate, floor: float | None, what: str) -> str | None:
-    if floor is None or base.low is None or base.low > floor:
+    if floor is None or not base.of or (luck := chance_of_as_many(int(base.count), base.of, floor)) <= 0.025:
         return None
     return (
-        f"The base accuracy, {in_words(base)}, is not shown to be above {what} ({floor:.0%}): "
+        f"The base accuracy, {in_words(base)}, is not shown to be above {what} ({floor:.0%}; as many right by that: p {luck:.2f}): "
         "a fix on this task is no evidence that the model knew the answer."
     )
 
@@ -262,19 +269,6 @@ def _nothing_beside(fixed: Rate, control: ControlSummary) -> str:
     return (
         f"No item that the base has wrong has a decoy (of two options none is left): nothing tells the fixes, {in_words(fixed)}, "
         f"from luck; where the base is right, {in_words(control.reached)} of the decoys were reached."
-    )
-
-
-def _example(record: Record) -> Example:
-    assert record.best is not None and record.base is not None
-    return Example(
-        sample=record.sample,
-        question=record.question,
-        gold=answer_text(record, record.gold) or "",
-        base_answer=answer_text(record, record.base.prediction) or "",
-        chain=record.best.chain,
-        length=record.best.length,
-        fixed=not record.base.right,
     )
 
 

@@ -22,12 +22,16 @@ class ControlTally:
     """The reverse."""
     lengths: Counter[int] = field(default_factory=Counter)
     """Length of the shortest chain that reached the target, where one did."""
+    evaluations: int = 0
+    layer_executions: float = 0.0
     cut_short: int = 0
     """Runs that gave up with less than half of what their search spent, as where a space has no more chains to draw."""
 
     def add(self, control: Control, base_right: bool, found: bool, searched: Counts) -> None:
         """Counts one control search beside what the search of that sample found and spent."""
         self.runs += 1
+        self.evaluations += control.evaluations
+        self.layer_executions += control.layer_executions
         gave_up = not control.reached and 2 * control.evaluations < searched.evaluations
         self.cut_short += gave_up and 2 * control.layer_executions < searched.layer_executions
         self.reached += control.reached
@@ -52,6 +56,8 @@ class Tally:
     """Samples with a right chain, chosen with the answer key."""
     fixed: int = 0
     shortened: int = 0
+    unsearched: int = 0
+    """Samples on which nothing but the base was scored."""
     unverified: int = 0
     """Samples whose base or best verdict was not checked against stock transformers."""
     layers_saved: Counter[int] = field(default_factory=Counter)
@@ -87,10 +93,11 @@ class Tally:
             return
         self.scored += 1
         self.base_right += right
+        self.unsearched += record.counts.evaluations <= 1
         self._add_best(record, right)
         for name, control in record.controls.items():
             self.controls.setdefault(name, ControlTally()).add(control, right, record.best is not None, record.counts)
-        self.probes.add(record.probes, right)
+        self.probes.add(record.probes, right, record.best is not None)
 
     def _add_best(self, record: Record, right: bool) -> None:
         base, best = record.base, record.best

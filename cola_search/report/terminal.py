@@ -8,13 +8,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cola_search.report.examples import Example
 from cola_search.report.probes import ProbesSummary, ProbeSummary
 from cola_search.report.stats import Mean, Rate
-from cola_search.report.summary import Example, Summary
+from cola_search.report.summary import Summary
 
 _LONGEST_QUESTION = 300
 _LONGEST_ANSWER = 80
 _WIDE = 140
+_BEST_OF = "Jobs are not corrected for each other: what is best of several is partly luck."
 
 
 def print_summary(summary: Summary, folder: str, console: Console | None = None) -> None:
@@ -37,16 +39,17 @@ def print_sweep(jobs: Mapping[str, Mapping[str, Any] | None], folder: str, conso
         rates += [summary["controls"].get("decoy", {}).get("base_wrong_reached"), summary["shortened"]]
         cells = [f"{_percent(rate['rate'])} ({rate['count']}/{rate['of']})" if rate else "-" for rate in rates]
         table.add_row(name, *cells, _number(summary["layers_saved"]["mean"]), str(summary["samples"]))
-    wide_console(console).print(table, Text(f"\n{folder}"))
+    told = f"{_BEST_OF} `cola-report {folder}` compares them with intervals."
+    wide_console(console).print(table, Text(told if len(jobs) > 1 else "", style="dim"), Text(f"\n{folder}"))
 
 
 def print_objectives(jobs: Mapping[str, Mapping[str, Any]], folder: str, console: Console | None = None) -> None:
     """Prints what calibration chose in each job of a sweep of objective=dataset or menu, on held-out items."""
-    table = _table("job", "chosen", "layers", "base", "held out", "minus base (points)")
+    table = _table("job", "chosen", "layers", "base", "held out", "minus base (points, 95%)")
     for name, result in zip(_what_differs(list(jobs)), jobs.values(), strict=True):
         for chosen in _chosen_by(result):
             table.add_row(name, *chosen)
-    wide_console(console).print(table, Text(f"\n{folder}"))
+    wide_console(console).print(table, Text(_BEST_OF if len(jobs) > 1 else "", style="dim"), Text(f"\n{folder}"))
 
 
 def _chosen_by(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
@@ -55,14 +58,25 @@ def _chosen_by(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]
     if "methods" in result:
         rows = [row for row in result["methods"] if row["method"] == result["chosen"]]
         told = [(row["method"], f"{row['length']}", row["held_out"]) for row in rows]
-        found = [(name, size, held["accuracy"][0], held["difference"][0]) for name, size, held in told if held]
+        found = [(name, size, held["accuracy"][0], held["difference"]) for name, size, held in told if held]
         of_base = base["right"] / base["of"] if base["of"] else None
     else:
         rows = [row for row in result["rows"] if row["chosen"] and row["menu"] != "base"]
-        found = [(f"{r['menu']}, {r['selector']}", f"{r['cost']:.1f}", r["rate"], r["difference"]) for r in rows]
+        spans = [[row[key] for key in ("difference", "difference_low", "difference_high")] for row in rows]
+        names = [(f"{row['menu']}, {row['selector']}", f"{row['cost']:.1f}", row["rate"]) for row in rows]
+        found = [(*name, span) for name, span in zip(names, spans, strict=True)]
         of_base = base["rate"]
-    lines = [(name, size, _percent(of_base), _percent(rate), f"{100 * won:+.1f}") for name, size, rate, won in found]
+    lines = [(name, size, _percent(of_base), _percent(rate), _span(won)) for name, size, rate, won in found]
     return lines or [("nothing will do", "", _percent(of_base), "", "")]
+
+
+def _span(difference: Sequence[float | None]) -> str:
+    """In points, with its interval; of no items nothing is known."""
+    return (
+        "-"
+        if difference[0] is None
+        else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * (value or 0.0) for value in difference))
+    )
 
 
 def p_value(value: float) -> str:
@@ -135,6 +149,7 @@ _PROBES = {
 }
 
 _CONTROLS = {"decoy": "decoy reached", "random": "fixed by random chains"}
+_SPENT = {"decoy": "decoys", "random": "random chains, with the same simulations"}
 
 
 def _legend(summary: Summary) -> str:
@@ -160,6 +175,10 @@ def _spread(summary: Summary) -> str:
         f"{summary.evaluations:,} evaluations, {summary.layer_executions:,.0f} layer executions"
         + (f", {rate:,.1f} evaluations per second" if rate else ""),
         "those of controls are not counted, but the time that they took is" if _controlled(summary) else "",
+        *(
+            f"{_SPENT.get(name, name)}: {control.evaluations:,} evaluations, {control.layer_executions:,.0f} layer executions"
+            for name, control in summary.controls.items()
+        ),
     ]
     return "\n" + "\n".join(line for line in lines if line) + "\n"
 

@@ -46,7 +46,7 @@ cola.outputList = (detail) => {
 };
 
 cola.controlText = (name, { reached, length, evaluations, layer_executions: spent }) => {
-  const what = name === "decoy" ? "A decoy search, sent after a wrong answer," : "Random chains with the same budget";
+  const what = name === "decoy" ? "A decoy search, sent after a wrong answer," : "Random chains with the same simulations";
   const effort = `${cola.counted(evaluations, "evaluation")}, ${cola.counted(Math.round(spent), "layer execution")}`;
   return reached
     ? `${what} got there with ${cola.counted(length, "layer run")} (${effort}).`
