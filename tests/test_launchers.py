@@ -37,7 +37,7 @@ def test_a_launcher_goes_on_with_a_sweep_and_a_job_that_fails_leaves_its_reason(
     monkeypatch.delenv("RAY_worker_niceness", raising=False)
     told = [f"model={tiny_folder}", *SMALL]
     assert main(["-m", "task=arc_easy", *told]) == 0
-    assert os.environ["RAY_worker_niceness"] == "0"  # for a Ray that a launcher starts, too
+    assert os.environ["RAY_worker_niceness"] == "0"  # noqa: SIM112  # for a Ray that a launcher starts, too
     (done,) = Path("out").glob("*task=arc_easy*/records.jsonl")
     whole = done.read_text().splitlines(keepends=True)
     done.write_text(whole[0])  # as a crash would have left it
