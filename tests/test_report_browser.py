@@ -420,7 +420,7 @@ def test_the_comparison_has_a_row_a_run_and_draws_its_figures(browser, tmp_path)
 def test_the_comparison_names_the_runs_that_it_leaves_out(browser, tmp_path):
     runs = [write_run(tmp_path / name, synthetic_records(4, evaluations=10)) for name in "abc"]
     browser.open(write_comparison(runs, tmp_path / "comparison.html", {runs[0]: "line 1 is <b>damaged</b>"}))
-    assert browser.texts(".notice li") == ["a: line 1 is <b>damaged</b>"]
+    assert browser.texts("header .notice li") == ["a: line 1 is <b>damaged</b>"]
     assert browser.texts("#results tbody b") == ["b", "c"] and "b" in browser.texts("#differences h2")[0]
     browser.open(write_comparison(runs, tmp_path / "comparison.html"))
-    assert browser.texts(".notice") == [] and browser.errors() == []
+    assert browser.texts("header .notice") == [] and browser.errors() == []

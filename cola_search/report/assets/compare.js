@@ -146,14 +146,14 @@ cola.comparePage = async (page) => {
   const panel = (heads, rows) => cola.h("div", { class: "panel scroll" }, cola.table(heads, rows));
   const others = runs.filter((run) => run.differences);
   const warnings = runs.flatMap(({ name, summary }) => summary.warnings.map((text) => [cola.h("b", {}, `${name}: `), text]));
-  const notice = cola.h(
-    "div",
-    { class: "notice" },
-    cola.h("b", {}, "Before you quote any of this"),
-    cola.h("ul", {}, warnings.map((words) => cola.h("li", {}, words))),
-  );
   const sections = [
-    cola.section("results", "Results", null, panel(RESULT_HEADS, runs.map(cola.resultRow)), warnings.length ? notice : null),
+    cola.section(
+      "results",
+      "Results",
+      null,
+      panel(RESULT_HEADS, runs.map(cola.resultRow)),
+      cola.notice("Before you quote any of this", warnings),
+    ),
     cola.section("figures", "Figures", null, cola.comparisonFigures(runs)),
     cola.section(
       "differences",

@@ -142,7 +142,9 @@ cola.notice = (title, sentences) => {
 
 cola.findings = (summary, forest) => {
   const note =
-    "Intervals are 95%: Wilson's for shares (tries of one sample taken together), Learned-Miller and Thomas's for means of what has bounds, such as layers saved, Student's t for others. ORACLE: the right chain was chosen with the gold answer of the very sample; it is no " +
+    "Intervals are 95%: Wilson's for shares (tries of one sample taken together), Learned-Miller and Thomas's for means of " +
+    "what has bounds, such as layers saved, Student's t for others. ORACLE: the right chain was chosen with the gold answer " +
+    "of the very sample; it is no " +
     "accuracy that one could deploy. A control shows what the same search reaches by luck.";
   const rates = {
     name: "findings",
