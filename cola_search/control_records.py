@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """The outcome of a control search with the same budget (design, section 7)."""
+    """The outcome of a control search within the same limits: simulations, or layer executions where these are set (design, 7)."""
 
     target: int | str | None = None
     """What a decoy was sent after: a wrong option that the base did not choose, or another item's answer (of the same form,
