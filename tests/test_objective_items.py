@@ -54,6 +54,18 @@ def test_a_share_that_leaves_nothing_to_choose_or_to_search_on_is_named(
         split_items(settings, TaskConfig("sciq"), tiny_model)
 
 
+def _repeat(monkeypatch: pytest.MonkeyPatch, repeated: dict[str, Sample]) -> None:
+    """From now on the items with these ids ask what another one asks."""
+    make = Task._make
+
+    def repeating(self: Task, position: int) -> Sample:
+        sample = make(self, position)
+        twin = repeated.get(sample.id)
+        return sample if twin is None else replace(sample, question=twin.question, choices=twin.choices)
+
+    monkeypatch.setattr(Task, "_make", repeating)
+
+
 def test_an_item_that_is_there_twice_is_in_one_set_alone_also_within_a_split(
     tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,14 +76,7 @@ def test_an_item_that_is_there_twice_is_in_one_set_alone_also_within_a_split(
         before.selection[0].id: before.held_out[3],
         before.selection[2].id: before.search[4],
     }
-    make = Task._make
-
-    def repeating(self: Task, position: int) -> Sample:
-        sample = make(self, position)
-        twin = repeated.get(sample.id)
-        return sample if twin is None else replace(sample, question=twin.question, choices=twin.choices)
-
-    monkeypatch.setattr(Task, "_make", repeating)
+    _repeat(monkeypatch, repeated)
     after = split_items(settings, task, tiny_model)
     for some, kept in ((before.search, after.search), (before.selection, after.selection)):
         assert [s.id for s in kept] == [s.id for s in some if s.id not in repeated]
@@ -83,14 +88,7 @@ def test_a_question_of_the_train_split_that_is_held_out_too_is_dropped_and_the_o
     settings, task = ObjectiveSettings(items=30, held_out=5), TaskConfig("arc_easy")
     before = split_items(settings, task, tiny_model)
     repeated = {before.search[0].id: before.held_out[1], before.selection[2].id: before.held_out[3]}
-    make = Task._make
-
-    def repeating(self: Task, position: int) -> Sample:
-        sample = make(self, position)
-        twin = repeated.get(sample.id)
-        return sample if twin is None else replace(sample, question=twin.question, choices=twin.choices)
-
-    monkeypatch.setattr(Task, "_make", repeating)
+    _repeat(monkeypatch, repeated)
     after = split_items(settings, task, tiny_model)
     for some, kept in ((before.search[1:], after.search), (before.selection, after.selection)):
         assert [s.id for s in kept] == [s.id for s in some if s.id not in repeated]

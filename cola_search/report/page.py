@@ -50,8 +50,10 @@ def write_report(run_dir: Path) -> Path:
     """
     records = read_run(run_dir)
     with (run_dir / RECORDS).open("rb") as lines:
-        every = max(1, -(-sum(1 for _ in lines) // MOST_SHOWN))
-    page = render_run(records, **_known(run_dir), name=run_dir.resolve().name, every=every, notes=_unfinished(run_dir))
+        there = sum(line.endswith(b"\n") for line in lines)
+    every, known = max(1, -(-there // MOST_SHOWN)), _known(run_dir)
+    name, notes = run_dir.resolve().name, _unfinished(run_dir, there)
+    page = render_run(records, **known, name=name, every=every, notes=notes)
     return write_whole(run_dir / "report.html", page)
 
 
@@ -69,18 +71,16 @@ def summarize_run(run_dir: Path) -> Summary:
     for record in read_run(run_dir):
         builder.add(record)
     summary = builder.summary(**_known(run_dir))
-    return replace(summary, warnings=[*_unfinished(run_dir), *summary.warnings])
+    return replace(summary, warnings=[*_unfinished(run_dir, summary.samples), *summary.warnings])
 
 
-def _unfinished(run_dir: Path) -> list[str]:
-    """In words, that a run was stopped, as far as its folder tells: a run writes its summary when it ends.
+def _unfinished(run_dir: Path, there: int) -> list[str]:
+    """In words, that a run with so many records was stopped, as far as its folder tells: a run writes its summary when it ends.
 
     A run that was stopped again before its first new record holds what the earlier command finished, and nothing is said.
     """
     path = run_dir / SUMMARY
     told = json.loads(path.read_text(encoding="utf-8")).get("samples") if path.is_file() else None
-    with (run_dir / RECORDS).open("rb") as lines:
-        there = sum(line.endswith(b"\n") for line in lines)
     if told == there:
         return []
     known = (
