@@ -1,4 +1,4 @@
-"""The tables and curves of experiments/results/search_quality.jsonl, in markdown and SVG beside it.
+"""The tables and curves of experiments/results/search_quality_*.jsonl, in markdown and SVG beside them.
 
 python experiments/quality_tables.py
 """
@@ -25,16 +25,16 @@ SHOWN = (2, 5, 10, 20, 50, 200)  # runs of the whole model at which the tables l
 def main() -> None:
     """Writes search_quality.md and one SVG a model and task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, default=RESULTS / "search_quality.jsonl")
-    path = parser.parse_args().rows
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="with a search_quality_MODEL.jsonl a model")
+    folder = parser.parse_args().folder
     groups: dict[tuple[str, str, int, int, int], dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
-    for row in read_rows(path):
+    for row in (row for path in sorted(folder.glob("search_quality_*.jsonl")) for row in read_rows(path)):
         groups[row["model"], row["task"], row["first"], row["items"], row["chains"]][row["search"]].append(row)
     parts = [HEAD]
     for (model, task, _, _, chains), searches in groups.items():
         parts.append(section(model, task, searches))
-        path.with_name(f"{path.stem}_{model}_{task}_{chains}.svg").write_text(curves(searches) + "\n")
-    path.with_suffix(".md").write_text("\n".join(parts))
+        (folder / f"search_quality_{model}_{task}_{chains}.svg").write_text(curves(searches) + "\n")
+    (folder / "search_quality.md").write_text("\n".join(parts))
 
 
 HEAD = """# Search quality

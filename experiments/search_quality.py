@@ -55,15 +55,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--chains", type=int, default=200, help="budget of an item, in runs of the whole model")
     parser.add_argument("--in-flight", type=int, default=32)
-    run_cells(cells(args := parser.parse_args()), work, args)
+    args = parser.parse_args()
+    for model in args.models:
+        out = args.out.with_stem(f"{args.out.stem}_{model}")  # the rows of all models in one file would be above 1 MB
+        run_cells(cells(args, model), work, Namespace(**{**vars(args), "out": out}))
 
 
-def cells(args: Namespace) -> list[Cell]:
-    """One cell a search, seed, task and model; a seed of all before the next seed, so that an early end leaves whole seeds."""
+def cells(args: Namespace, model: str) -> list[Cell]:
+    """One cell a search, seed and task; a seed of all before the next seed, so that an early end leaves whole seeds."""
     return [
         {"model": model, "task": task, "search": search, "seed": seed, "first": args.first, "items": args.items,
          "chains": args.chains, "in_flight": args.in_flight}
-        for seed, model, task, search in product(range(args.seeds), args.models, args.tasks, args.searches)
+        for seed, task, search in product(range(args.seeds), args.tasks, args.searches)
     ]  # fmt: skip
 
 
