@@ -139,9 +139,7 @@ class Batched:
         owners = [session for session, chains in work for _ in chains]
         at = np.concatenate([session.at + offset for session, offset in zip(owners, offsets, strict=True)])
         tokens = np.concatenate([session.tokens for session in owners])
-        device = rows[0].device
-        index = torch.from_numpy(at).to(device), torch.from_numpy(tokens).to(device)
-        found = [t.cpu().numpy() for t in self.readout.log_probs(torch.cat(rows), *index)]
+        found = self.readout.log_probs(torch.cat(rows), at, tokens)
         out, start = [], 0
         for session, chains in work:
             shape = (len(chains), len(session.tokens))

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,23 +24,23 @@ class Readout:
         self._logp: Tensor | None = None
 
     @torch.inference_mode()
-    def log_probs(self, rows: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def log_probs(self, rows: Tensor, at: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of `tokens` `[P]` after rows `at` `[P]` of final states `[N, d]`: log-probability, lead (float32 `[P]`), if greedy.
 
         The lead is the token's logit less the largest one: 0 for the likeliest, else below 0. Of several equally likely ones
         the first is greedy, as in stock (bool `[P]`).
         """
         size = self._rows_at_once(rows)
-        order = torch.argsort(at, stable=True)
+        order = np.argsort(at, kind="stable")  # here and not on a GPU, which would have to finish the layers first
         at, tokens = at[order], tokens[order]
         # had before the logits: a little that stays in the place of large blocks that went makes the heap grow
-        values, leads = torch.empty(2, len(at), device=rows.device)
-        greedy = torch.empty(len(at), dtype=torch.bool, device=rows.device)
+        said = torch.empty(3, len(at), device=rows.device)
         for start, some in pieces(at, len(rows), size):
             logits = self.anatomy.logits(rows[start : start + size])
-            own = order[some]
-            values[own], leads[own], greedy[own] = self._of_tokens(logits, at[some] - start, tokens[some])
-        return values, leads, greedy
+            said[0, some], said[1, some], said[2, some] = self._of_tokens(logits, at[some] - start, tokens[some])
+        found = np.empty(said.shape, np.float32)
+        found[:, order] = said.cpu().numpy()
+        return found[0], found[1], found[2] > 0
 
     def _rows_at_once(self, rows: Tensor) -> int:
         """Rows of one head product. On a CPU their logits are to come from the heap: fresh pages each time take a tenth."""
@@ -47,18 +48,19 @@ class Readout:
             return max(1, HEAD_LOGITS // self.anatomy.vocabulary)
         return max(1, min(HEAD_ROWS, LARGEST_IN_HEAP // (self.anatomy.vocabulary * rows.dtype.itemsize) - 1))
 
-    def _of_tokens(self, logits: Tensor, at: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_tokens(self, logits: Tensor, at: np.ndarray, tokens: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """As `log_probs`, for tokens `[P]` at rows `at` `[P]`, in order, of logits `[N, V]`."""
         if logits.device.type != "cpu":
-            wanted, best = logits[at, tokens].float(), logits.max(-1)
-            leads = wanted - best.values.float()[at]
-            return wanted - torch.logsumexp(logits.float(), -1)[at], leads, tokens == best.indices[at]
+            row, token = (torch.from_numpy(index).to(logits.device, non_blocking=True) for index in (at, tokens))
+            wanted, best = logits[row, token].float(), logits.max(-1)
+            leads = wanted - best.values.float()[row]
+            return wanted - torch.logsumexp(logits.float(), -1)[row], leads, token == best.indices[row]
         size = max(1, SOFTMAX_LOGITS // logits.shape[1])
         if self._logits is None or self._logits.shape[1] != logits.shape[1]:
             self._logits = torch.empty(size, logits.shape[1])
             self._logp = torch.empty_like(self._logits)
         assert self._logp is not None
-        within = at % size * logits.shape[1] + tokens  # in the block that the row is part of
+        within = torch.from_numpy(at % size * logits.shape[1] + tokens)  # in the block that the row is part of
         values, leads = torch.empty(2, len(at))
         greedy = torch.zeros(len(at), dtype=torch.bool)
         for start, some in pieces(at, len(logits), size):
@@ -67,7 +69,7 @@ class Readout:
             block.copy_(part)
             torch.log_softmax(block, -1, out=logp)
             torch.take(logp, within[some], out=values[some])
-            torch.sub(values[some], torch.amax(logp, -1)[at[some] - start], out=leads[some])
+            torch.sub(values[some], torch.amax(logp, -1)[torch.from_numpy(at[some] - start)], out=leads[some])
             for p in (torch.nonzero(leads[some] == 0)[:, 0] + some.start).tolist():
                 greedy[p] = _is_first(logp[at[p] - start], int(tokens[p]))
         return values, leads, greedy
@@ -78,12 +80,12 @@ def _is_first(row: Tensor, token: int) -> bool:
     return token == 0 or bool(row[:token].amax() < row[token])
 
 
-def pieces(at: Tensor, num_rows: int, size: int) -> Iterator[tuple[int, slice]]:
+def pieces(at: np.ndarray, num_rows: int, size: int) -> Iterator[tuple[int, slice]]:
     """Where each piece of `size` rows begins, and which of the tokens, whose rows are `at` `[P]`, in order, come after its rows.
 
     Pieces that no token comes after are left out.
     """
-    bounds = torch.searchsorted(at, torch.arange(0, num_rows + size, size, device=at.device)).tolist()
+    bounds = np.searchsorted(at, np.arange(0, num_rows + size, size)).tolist()
     for k, (first, last) in enumerate(itertools.pairwise(bounds)):
         if first < last:
             yield k * size, slice(first, last)

@@ -239,8 +239,7 @@ class VoidRunner:
         return streams[last_active(voids), torch.arange(streams.shape[1], device=streams.device)]
 
     def _responses(self, plan: Plan, rows: Tensor) -> list[list[tuple[float, bool]]]:
-        at, tokens = (torch.tensor(numbers, device=rows.device) for numbers in (plan.at, plan.tokens))
-        values, _, greedy = (t.cpu().numpy() for t in self._head.log_probs(rows, at, tokens))
+        values, _, greedy = self._head.log_probs(rows, np.array(plan.at), np.array(plan.tokens))
         values = values.astype(np.float64)
         pairs = [(float(values[a:b].sum()), bool(greedy[a:b].all())) for a, b in pairwise(plan.bounds)]
         ends = np.cumsum([0, *plan.requests])
