@@ -1,6 +1,6 @@
-"""Models whose layers are on several devices: accelerate's hooks around every part, by surgery, engine and voids.
+"""Models that are not on the CPU, or on several devices with accelerate's hooks around every part, by surgery, engine and voids.
 
-Without a GPU all parts are on the CPU and the hooks still run, and make_believe.py notices what would mix two GPUs; with
+Without a GPU all parts are on the CPU and the hooks still run, and make_believe.py notices what would mix two devices; with
 one, half of the layers are on it.
 """
 
@@ -108,6 +108,40 @@ def on_two_gpus() -> Iterator[PreTrainedModel]:
     add_hook_to_module(hf, HookOnly("cuda:0", io_same_device=True, skip_keys=list(CACHE_NAMES)))
     with devices:
         yield hf
+
+
+@pytest.fixture
+def on_a_gpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LoadedModel, MakeBelieve]]:
+    """A model on a GPU that is not there; what mixes it with the host raises."""
+    model, devices = load_model(str(tiny_folder), device="cpu", dtype="float32"), MakeBelieve()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
+    devices.put_model(model.hf, "cuda:0")
+    with devices:
+        yield model, devices
+
+
+@pytest.mark.parametrize("task", ["arc_easy", "arithmetic_short"])
+def test_a_gpu_is_never_mixed_with_the_host(
+    on_a_gpu: tuple[LoadedModel, MakeBelieve], tiny_model: LoadedModel, task: str
+) -> None:
+    items = load_task(task, limit=2, chat_template=False)
+    settings = EngineSettings(memory="50MB", mode="batched", samples_in_flight=2, mix_samples=True)
+    scorer, host = (ModelScorer(model, items, settings) for model in (on_a_gpu[0], tiny_model))
+    work = [(sample, CHAINS) for sample in items]
+    for (mine, _), (wanted, _) in zip(scorer.score_many(work), host.score_many(work), strict=True):
+        assert [s.margin for s in mine] == pytest.approx([s.margin for s in wanted], abs=1e-4, nan_ok=True)
+    alone, wanted_alone = (verify(some, items[0], CHAINS[1]).margin for some in (scorer, host))
+    assert alone == pytest.approx(wanted_alone, abs=1e-4, nan_ok=True)
+    assert np.array_equal(find_voids(on_a_gpu[0], items[0]).pp, find_voids(tiny_model, items[0]).pp)
+
+
+def test_a_wave_waits_for_the_gpu_once(on_a_gpu: tuple[LoadedModel, MakeBelieve]) -> None:
+    items = load_task("arc_easy", limit=1, chat_template=False)
+    scorer = ModelScorer(on_a_gpu[0], items, EngineSettings(memory="50MB", mode="batched"))
+    scorer.score(items[0], CHAINS[:1])
+    on_a_gpu[1].waits.clear()
+    scorer.score(items[0], CHAINS[1:])
+    assert on_a_gpu[1].waits == ["cpu"]
 
 
 @pytest.mark.parametrize("keep_kv", [False, True])
