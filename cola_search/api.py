@@ -1,9 +1,11 @@
 """Searching from Python: no Hydra, no Ray, one replica in this process."""
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
 import yaml
 
 from cola_search.cluster_settings import ClusterSettings
@@ -14,7 +16,7 @@ from cola_search.errors import UserError
 from cola_search.job import Worker
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
-from cola_search.model.loading import LoadedModel
+from cola_search.model.loading import LoadedModel, require_loaded
 from cola_search.prior_tables import check_apart
 from cola_search.records import Record
 from cola_search.schema import build
@@ -26,6 +28,7 @@ def search(
     model: LoadedModel,
     task: Task,
     *,
+    ids: Iterable[str] | None = None,
     preset: str = "edits",
     seed: int = 0,
     prior: PriorSettings = PriorSettings(),
@@ -36,16 +39,21 @@ def search(
 ) -> Iterator[Record]:
     """The record of each sample of the task, as it is finished.
 
+    ids: which samples, in this order; None: all. What is found for one does not depend on which others are there.
     preset: how to search, a file of conf/search; `settings` are fields of SearchSettings that differ from it.
     Raises UserError, before anything is searched, for a preset or setting that does not exist, a value that does not fit,
-    a setting that this search does not read, and a prior that was learnt from items of this task.
+    a setting that this search does not read, an id that the task does not have, and a prior that was learnt from items that are
+    searched.
     """
+    require_loaded(model)
+    chosen = _chosen(task, ids)
     known = {field.name for field in fields(SearchSettings)}
     if unknown := sorted(set(settings) - known):
         raise UserError(f"search() does not know {', '.join(unknown)}: use one of {', '.join(sorted(known))}.")
+    settings = {key: value.item() if isinstance(value, np.generic) else value for key, value in settings.items()}
     everything = Settings(
         samples=None,
-        seed=seed,
+        seed=operator.index(seed),
         run_dir="in memory",
         model=ModelConfig(name=model.name, source="local", path=model.name),
         task=task.config,
@@ -58,9 +66,21 @@ def search(
         tracking=TrackingSettings(),
     )
     check_read([f"search.{key}={value}" for key, value in settings.items()], [everything])
-    check_apart(prior, ((sample_id, task.question(sample_id)) for sample_id in task.ids))
+    check_apart(prior, ((sample_id, task.question(sample_id)) for sample_id in chosen))
     worker = Worker(everything, model, task)
-    return (Record.from_dict(worker.work([sample_id])[0]) for sample_id in task.ids)
+    return (Record.from_dict(worker.work([sample_id])[0]) for sample_id in chosen)
+
+
+def _chosen(task: Task, ids: Iterable[str] | None) -> Sequence[str]:
+    if not isinstance(task, Task):
+        raise UserError(
+            f"search() searches a task that load_task() returns, not a {type(task).__name__}: to search some of its samples "
+            "alone give the task and ids=[sample.id, ...]."
+        )
+    chosen = task.ids if ids is None else list(ids)
+    if ids is not None and (unknown := [each for each in chosen if task.ids.position(each) is None]):
+        raise UserError(f"{task.name} has no item {unknown[0]} among its {len(task)}: take ids from task.ids.")
+    return chosen
 
 
 def _preset(name: str) -> dict[str, Any]:

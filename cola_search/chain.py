@@ -21,6 +21,8 @@ class Chain(tuple[int, ...]):
     __slots__ = ()
 
     def __new__(cls, layers: Iterable[int]) -> Self:
+        if isinstance(layers, str):
+            raise UserError(f"The text {layers!r} is no sequence of layers: make a chain of it with Chain.parse.")
         chain = super().__new__(cls, map(operator.index, layers))
         if not chain:
             raise UserError("A chain needs at least one layer.")

@@ -1,18 +1,20 @@
 """What a chain is worth on a sample: scorers, and the verification that every reported verdict goes through."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 
 from cola_search.chain import Chain, check_layers
+from cola_search.errors import UserError
 from cola_search.model.answers import Answer
 from cola_search.model.engine import Engine, Session
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
+from cola_search.model.surgery import find_layers
 from cola_search.outcome import Score
 from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
@@ -92,7 +94,10 @@ class FakeScorer:
 
 
 class ModelScorer:
-    """Scores with a model replica. States of a sample are kept between calls until `release`, or until others need the room."""
+    """Scores with a model replica, which it puts in eval mode.
+
+    States of a sample are kept between calls until `release`, or until others need the room.
+    """
 
     def __init__(self, model: LoadedModel, task: Any, settings: EngineSettings | None = None):
         self.settings = settings or EngineSettings()
@@ -100,16 +105,19 @@ class ModelScorer:
         self.engine = Engine(model, self.settings, generates=task.kind == "generate_until")
         self.near_tie = NEAR_TIE.get(model.hf.dtype, 0.25)
         self._sessions: dict[tuple, Session] = {}
+        self._layers_path = find_layers(model.hf)[0]
+        self._model_then = self._model_now()
 
     @property
     def layer_executions(self) -> float:
         return self.engine.layer_executions
 
-    def score(self, sample: Sample, chains: Sequence[Chain]) -> list[Score]:
+    def score(self, sample: Sample, chains: Iterable[Iterable[int]]) -> list[Score]:
         """One score a chain. Raises UserError for a chain that names a layer which the model does not have."""
-        for chain in chains:
+        made = [Chain(chain) for chain in chains]
+        for chain in made:
             check_layers(chain, self.engine.model.num_layers)
-        return self.score_many([(sample, chains)])[0].scores
+        return self.score_many([(sample, made)])[0].scores
 
     def score_many(self, work: Work) -> list[Scored]:
         """Scores and cost of every entry of the work. At most `engine.samples_in_flight` samples are worked on at a time."""
@@ -117,6 +125,11 @@ class ModelScorer:
 
     def price_many(self, work: Work) -> list[Priced]:
         """The same with what of the cost chains share."""
+        if self._model_now() != self._model_then:
+            raise UserError(
+                "The model is not as it was when this scorer was made (a chain is applied, or its mode, dtype, device or attention "
+                "was changed): put it back, or make a new ModelScorer."
+            )
         priced: list[Priced] = []
         for start in range(0, len(work), self.settings.samples_in_flight):
             part = work[start : start + self.settings.samples_in_flight]
@@ -160,6 +173,11 @@ class ModelScorer:
         session = self._sessions.pop(self._key(sample), None)
         if session is not None:
             self.engine.close(session)
+
+    def _model_now(self) -> tuple[Any, ...]:
+        """What the engine took for granted when it looked at the model."""
+        hf = self.engine.model.hf
+        return hf.get_submodule(self._layers_path), hf.training, hf.dtype, hf.device, hf.config._attn_implementation
 
     def _open(self, samples: list[Sample]) -> list[Session]:
         keys = [self._key(sample) for sample in samples]

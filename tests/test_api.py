@@ -1,7 +1,9 @@
 """The public contract from Python."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cola_search
@@ -17,6 +19,31 @@ def test_search_yields_a_record_a_sample_without_hydra_and_ray(tiny_model: Loade
     records = list(search(tiny_model, task, simulations=8, engine=EngineSettings(memory="50MB")))
     assert [record.sample for record in records] == list(task.ids)
     assert all(record.counts.simulations == 8 for record in records)
+
+
+def test_samples_that_are_named_are_searched_in_that_order_as_among_all_others(tiny_model: LoadedModel) -> None:
+    task, engine = load_task("arc_easy", limit=3), EngineSettings(memory="50MB")
+    whole = {record.sample: record for record in search(tiny_model, task, simulations=8, engine=engine)}
+    wanted = [task.ids[2], task.ids[0]]
+    some = list(search(tiny_model, task, ids=wanted, simulations=8, engine=engine))
+    assert [record.sample for record in some] == wanted
+    assert [replace(record, seconds=0.0) for record in some] == [replace(whole[each], seconds=0.0) for each in wanted]
+
+
+def test_an_id_that_the_task_does_not_have_and_samples_without_their_task_are_refused(tiny_model: LoadedModel) -> None:
+    task = load_task("arc_easy", limit=2)
+    with pytest.raises(UserError, match=r"arc_easy has no item nobody among its 2: take ids from task\.ids"):
+        search(tiny_model, task, ids=[task.ids[0], "nobody"])
+    with pytest.raises(UserError, match=r"not a list: .* give the task and ids=\[sample\.id, \.\.\.\]"):
+        search(tiny_model, task[:1])  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers_and_leave_plain_records(tiny_model: LoadedModel) -> None:
+    task, engine = load_task("arc_easy", limit=1), EngineSettings(memory="50MB")
+    plain = search(tiny_model, task, simulations=2, c=0.5, seed=3, engine=engine)
+    other = search(tiny_model, task, simulations=np.int64(2), c=np.float32(0.5), seed=np.int64(3), engine=engine)  # type: ignore[arg-type]
+    (one,), (two,) = ([replace(record, seconds=0.0) for record in records] for records in (plain, other))
+    assert one.to_line() == two.to_line()
 
 
 def test_a_setting_that_does_not_exist_is_refused(tiny_model: LoadedModel) -> None:

@@ -94,6 +94,11 @@ def test_empty_and_negative_chains_are_refused(layers: list[int]) -> None:
         Chain(layers)
 
 
+def test_a_text_is_no_sequence_of_layers_and_says_what_reads_it() -> None:
+    with pytest.raises(UserError, match=r"'0-11' is no sequence of layers: make a chain of it with Chain\.parse"):
+        Chain("0-11")  # type: ignore[arg-type]
+
+
 def test_fractions_are_no_layers() -> None:
     with pytest.raises(TypeError):
         Chain([0.5])  # type: ignore[list-item]

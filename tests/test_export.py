@@ -229,6 +229,16 @@ def test_a_model_in_low_precision_exports_with_whatever_attention_it_was_loaded(
     export_chain(load_model(config), range(30), tmp_path / "found")
 
 
+@pytest.mark.parametrize("family_model", [("gpt2", {"resid_pdrop": 0.5})], indirect=True)
+def test_a_model_in_train_mode_and_in_another_dtype_than_it_was_loaded_in_exports_and_stays_so(
+    family_model: LoadedModel, tmp_path: Path
+) -> None:
+    hf = family_model.hf.to(torch.bfloat16).train()
+    folder = export_chain(family_model, [1, 1, 0], tmp_path / "found")
+    assert AutoModelForCausalLM.from_pretrained(folder, dtype="auto").dtype == torch.bfloat16
+    assert all(module.training for module in hf.modules())
+
+
 _SPARSE = {**FAMILIES["deepseek_v3"], "indexer_types": ["full", "shared", "full", "full"]}
 
 

@@ -3,13 +3,16 @@
 import logging
 import logging.handlers
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import logging as transformers_logging
 
+from cola_search import ModelScorer, export_chain, find_voids, load_task, search
 from cola_search.errors import UserError
 from cola_search.model import loading
 from cola_search.model.config import ModelConfig, model_config, with_overrides
@@ -119,6 +122,28 @@ def test_several_gguf_files_ask_for_a_choice(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(UserError, match=r"several GGUF files; name one with model.file \(a.gguf, b.gguf\)"):
         load_model(str(tmp_path))
+
+
+def test_a_path_a_device_and_a_dtype_may_be_those_objects(tiny_folder: Path) -> None:
+    model = load_model(tiny_folder, device=torch.device("cpu"), dtype=torch.bfloat16)
+    assert (model.hf.dtype, model.config.dtype, model.device) == (torch.bfloat16, "bfloat16", torch.device("cpu"))
+
+
+def test_what_is_no_loaded_model_is_told_how_it_becomes_one(tiny_model: LoadedModel, tmp_path: Path) -> None:
+    task = load_task("arc_easy", limit=1)
+    uses: list[Callable[[Any], object]] = [
+        lambda model: search(model, task),
+        lambda model: ModelScorer(model, task),
+        lambda model: find_voids(model, "abc"),
+        lambda model: export_chain(model, [0], tmp_path / "found"),
+    ]
+    for use in uses:
+        with pytest.raises(
+            UserError, match=r"A LlamaForCausalLM is not what load_model\(\) returns: .*save_pretrained"
+        ):
+            use(tiny_model.hf)
+    with pytest.raises(UserError, match=r"load_model\(\) cannot load a LlamaForCausalLM: .*save_pretrained"):
+        load_model(tiny_model.hf)  # type: ignore[arg-type]
 
 
 def test_the_self_check_runs_at_load_unless_switched_off(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """Scores of the engine against the reference, on real items."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 
-from cola_search import Chain, ModelScorer, load_task
+from cola_search import Chain, ModelScorer, apply_chain, load_model, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import Answer
 from cola_search.model.batched import BatchedSession
@@ -242,6 +244,39 @@ def test_a_chain_of_a_larger_model_is_refused_by_its_layer(tiny_model: LoadedMod
     items = load_task("arc_easy", limit=1)
     with pytest.raises(UserError, match="names layer 29, but the model has layers 0 to 5"):
         ModelScorer(tiny_model, items).score(items[0], [TINY[0], Chain.identity(30)])
+
+
+def test_chains_may_be_any_iterables_of_layers_and_one_that_is_none_is_refused(tiny_model: LoadedModel) -> None:
+    (item,) = load_task("arc_easy", limit=1)
+    scorer = ModelScorer(tiny_model, item.task, EngineSettings(memory="50MB"))
+    expected = scorer.score(item, [Chain((0, 1)), Chain((0, 5))])
+    assert scorer.score(item, (np.array(chain) for chain in ([0, 1], [0, 5]))) == expected
+    for none, reason in (("0-1", "no sequence of layers"), ((), "at least one layer")):
+        with pytest.raises(UserError, match=reason):
+            scorer.score(item, [none])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda hf: hf.train(),
+        lambda hf: hf.to(torch.float64),
+        lambda hf: hf.set_attn_implementation("eager"),
+    ],
+    ids=["mode", "dtype", "attention"],
+)
+def test_a_model_that_was_changed_under_its_scorer_is_refused_not_scored_wrong(
+    tiny_folder: Path, change: Callable[[Any], object]
+) -> None:
+    (item,) = load_task("arc_easy", limit=1)
+    model = load_model(tiny_folder, device="cpu", dtype="float32")
+    scorer = ModelScorer(model, item.task, EngineSettings(memory="50MB"))
+    with apply_chain(model.hf, [3, 2, 1, 0, 4, 5]), pytest.raises(UserError, match="not as it was"):
+        scorer.score(item, TINY)
+    scorer.score(item, TINY[:1])
+    change(model.hf)
+    with pytest.raises(UserError, match=r"not as it was when this scorer was made .* make a new ModelScorer"):
+        scorer.score(item, TINY)
 
 
 def test_scores_that_are_not_numbers_are_a_wrong_answer_and_no_crash() -> None:

@@ -185,6 +185,50 @@ def test_a_layer_that_there_is_not_is_told_in_the_same_words_by_a_chain_and_by_t
     assert str(by_model.value) == str(by_chain.value) == "The chain names layer 9, but the model has layers 0 to 3."
 
 
+def test_a_chain_may_be_any_iterable_and_is_read_once(llama: PreTrainedModel) -> None:
+    with apply_chain(llama, (layer for layer in range(4) if layer != 2)):
+        assert len(llama.model.layers) == llama.config.num_hidden_layers == 3
+
+
+def test_what_is_no_transformers_model_is_told_where_it_is(tiny_model: LoadedModel) -> None:
+    with pytest.raises(UserError, match=r"not in a LoadedModel: give model\.hf instead"):
+        apply_chain(tiny_model, [0]).__enter__()
+
+
+def test_layers_that_are_compiled_by_themselves_run_at_the_positions_of_a_chain(
+    llama: PreTrainedModel, tokens: torch.Tensor
+) -> None:
+    expected = unrolled(llama, EDITS["loop"])(tokens).logits
+    for layer in llama.model.layers:
+        layer.compile(backend="eager")
+    with apply_chain(llama, EDITS["loop"]):
+        torch.testing.assert_close(cached_logits(llama, tokens), expected, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("after", [True, False])
+def test_a_model_is_as_a_whole_in_the_mode_that_it_was_put_in_last(
+    llama: PreTrainedModel, before: bool, after: bool
+) -> None:
+    llama.train(before)
+    with apply_chain(llama, [1, 1, 3]):
+        assert {module.training for module in llama.modules()} == {before}
+        llama.train(after)
+    assert {module.training for module in llama.modules()} == {after}
+
+
+def test_a_layer_that_runs_twice_gets_the_gradients_of_both_positions() -> None:
+    with torch.inference_mode(False), torch.enable_grad():
+        model, chain, tokens = tiny("llama"), [0, 1, 1, 3], torch.arange(3, 12)[None]
+        copied = unrolled(model, chain)
+        copied(tokens, labels=tokens).loss.backward()
+        with apply_chain(model, chain):
+            model(tokens, labels=tokens).loss.backward()
+    first, second = (copied.model.layers[i].mlp.up_proj.weight.grad for i in (1, 2))
+    torch.testing.assert_close(model.model.layers[1].mlp.up_proj.weight.grad, first + second)
+    assert model.model.layers[2].mlp.up_proj.weight.grad is None
+
+
 GENERATION = {
     "greedy": {"do_sample": False},
     "beams": {"do_sample": False, "num_beams": 3},

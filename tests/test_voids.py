@@ -190,6 +190,17 @@ def test_low_precision_models_have_float32_norms(tiny_folder):
     assert (found.prompt.norms != torch.from_numpy(found.prompt.norms).bfloat16().float().numpy()).any()
 
 
+def test_a_model_in_double_precision_has_the_norms_of_the_same_one_in_single(tiny_folder):
+    from cola_search.model.loading import load_model
+
+    model = load_model(str(tiny_folder), device="cpu", dtype="float32")
+    single = find_voids(model, TEXT, phases=["pp"]).prompt.norms
+    model.hf.double()
+    double = find_voids(model, TEXT, phases=["pp"]).prompt.norms
+    assert double.dtype == np.float32
+    np.testing.assert_allclose(double, single, rtol=1e-4)
+
+
 def test_the_prompt_of_an_item_is_the_context_of_its_first_request(smollm2: LoadedModel):
     sample = load_task("arc_easy", limit=1, model=smollm2)[0]
     found = find_voids(smollm2, sample, max_new_tokens=2)

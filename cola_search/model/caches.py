@@ -12,6 +12,8 @@ from typing import Any
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
+from cola_search.errors import UserError
+
 CACHE_NAMES = ("cache", "past_key_values", "past_key_value", "layer_past")
 
 
@@ -48,6 +50,27 @@ def holds_tokens(cache: Any) -> bool:
         return bool(cache.get_seq_length() > 0)
     except ValueError:  # no layer of it is attention
         return bool(cache.has_previous_state())
+
+
+def refuse_other_caches(first: nn.Module, chain: tuple[int, ...]) -> None:
+    """Has the first layer of a chain raise UserError for a cache that anything but this chain filled.
+
+    The slots of a cache are positions, so under another chain they would be read, silently, as those of other layers.
+    """
+    name, names = cache_name(first), argument_names(type(first).forward)
+
+    def check(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        cache = {**dict(zip(names, args, strict=False)), **kwargs}.get(name or "")
+        if cache is None or getattr(cache, "filled_by", None) == chain:
+            return
+        if holds_tokens(cache):
+            raise UserError(
+                "This cache was filled by another chain or by the model without one, and its slots are of other layers here: "
+                "begin with a new cache under each chain."
+            )
+        cache.filled_by = chain
+
+    first.register_forward_pre_hook(check, with_kwargs=True)
 
 
 @contextmanager

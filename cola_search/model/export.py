@@ -1,7 +1,7 @@
 """A found chain as an ordinary checkpoint, which any tool that reads transformers folders can load."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from cola_search.chain import Chain
 from cola_search.errors import UserError
-from cola_search.model.loading import LoadedModel, quiet
+from cola_search.model.loading import LoadedModel, quiet, require_loaded
 from cola_search.model.surgery import apply_chain, configs_of_layers, find_layers, per_layer_values, probe_tokens
 from cola_search.wheels import staged_folder
 
@@ -18,7 +18,7 @@ _TOLERANCE_SD = 0.02  # kernels may round differently at another address; a wron
 
 
 def export_chain(
-    model: LoadedModel, chain: Sequence[int], folder: str | Path, card: Mapping[str, Any] | None = None
+    model: LoadedModel, chain: Iterable[int], folder: str | Path, card: Mapping[str, Any] | None = None
 ) -> Path:
     """The folder, now holding `chain` unrolled: weights, configs, tokenizer, and a model card.
 
@@ -29,6 +29,7 @@ def export_chain(
     Raises UserError: folder not empty, chain out of range, quantised model, or a family that an ordinary checkpoint
     cannot express in this order (a layer whose form follows from its index).
     """
+    require_loaded(model)
     target = Path(folder).expanduser()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists and is not an empty folder; export to another one.")
@@ -124,22 +125,25 @@ def _require_same(folder: Path, model: LoadedModel, chain: Sequence[int], expect
     on_cpu = model.device.type == "cpu"  # a GPU holds the base as well: some layers may have to wait
     loaded = AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype=model.dtype,
+        dtype=model.hf.dtype,  # it may have been changed since the model was loaded
         local_files_only=True,
         use_safetensors=True,
         attn_implementation=model.hf.config._attn_implementation,  # in low precision another is half a deviation off
         device_map=None if on_cpu else "auto",
     )
-    loaded.eval()
     difference = (_probe(loaded).to(expected.device) - expected).abs().max()
     if not difference <= _TOLERANCE_SD * expected.std():
         raise _inexpressible(model.hf, chain)
 
 
 def _probe(hf: PreTrainedModel) -> torch.Tensor:
-    """Logits [1, T, V] of a few tokens."""
-    with torch.inference_mode():
-        return hf(probe_tokens(hf), use_cache=False).logits.float()
+    """Logits [1, T, V] of a few tokens, without dropout."""
+    training = hf.training
+    try:
+        with torch.inference_mode():
+            return hf.eval()(probe_tokens(hf), use_cache=False).logits.float()
+    finally:
+        hf.train(training)
 
 
 def _inexpressible(hf: PreTrainedModel, chain: Sequence[int]) -> UserError:

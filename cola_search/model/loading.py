@@ -24,6 +24,11 @@ __all__ = ["LoadedModel", "ModelConfig", "load_model", "model_config", "model_na
 
 log = logging.getLogger(__name__)
 
+_HOW_TO_LOAD = (
+    "give that a name, a folder or a ModelConfig; a model in memory is saved to a folder first, "
+    "with its tokenizer (save_pretrained of both)."
+)
+
 
 @dataclass
 class LoadedModel:
@@ -59,7 +64,15 @@ class _Checkpoint:
     revision: str
 
 
-def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
+def require_loaded(model: Any) -> None:
+    """Raises UserError if `model` is not what load_model returns."""
+    if not isinstance(model, LoadedModel):
+        raise UserError(f"A {type(model).__name__} is not what load_model() returns: {_HOW_TO_LOAD}")
+
+
+def load_model(
+    model: str | Path | ModelConfig, *, device: str | torch.device = "auto", dtype: str | torch.dtype = "auto"
+) -> LoadedModel:
     """The model that a text or configuration names, ready to run chains.
 
     A text is a name in conf/model, a hub id, a local folder or GGUF file, or a `pypi://PACKAGE==VERSION/PATH`.
@@ -67,9 +80,11 @@ def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "
     `device` and `dtype` other than `auto` override the configuration. Raises UserError: nothing of that name, no way to
     fetch it, weights that are not safetensors or GGUF, a model whose layers cannot be chained or that does not fit.
     """
-    config = with_overrides(
-        model if isinstance(model, ModelConfig) else model_config(model), device=device, dtype=dtype
-    )
+    if isinstance(model, str | Path):
+        model = model_config(str(model))
+    if not isinstance(model, ModelConfig):
+        raise UserError(f"load_model() cannot load a {type(model).__name__}: {_HOW_TO_LOAD}")
+    config = with_overrides(model, device=str(device), dtype=str(dtype).removeprefix("torch."))
     place = pick_device(config.device)
     precision = pick_dtype(config.dtype, place)
     with quiet():

@@ -10,7 +10,7 @@ import torch
 from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model.caches import keeps_a_cache, without_cache
-from cola_search.model.loading import LoadedModel
+from cola_search.model.loading import LoadedModel, require_loaded
 from cola_search.model.plain_head import plain_head
 from cola_search.model.surgery import apply_chain
 
@@ -43,6 +43,7 @@ class Stock:
     """lm-eval's `HFLM` around a loaded model: its tokenisation for the engine, its answers for verification."""
 
     def __init__(self, model: LoadedModel):
+        require_loaded(model)
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         from lm_eval.models.huggingface import HFLM
 

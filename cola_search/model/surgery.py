@@ -9,7 +9,7 @@ caches and `generate` stay transformers' own, whatever the family.
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any
@@ -21,7 +21,7 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from cola_search.chain import Chain, check_layers
 from cola_search.errors import UserError
-from cola_search.model.caches import cache_name
+from cola_search.model.caches import cache_name, refuse_other_caches
 
 # Config lists that hold layer *indices*; lists with one entry per layer are recognised by name and length.
 _INDEX_LISTS = ("mlp_only_layers", "moe_layers", "attn_layer_indices", "full_attn_idxs", "hybrid_layer_ids")
@@ -47,6 +47,8 @@ def find_layers(hf: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 
     Raises UserError, naming the model type and the reason, for a model whose layers cannot be chained.
     """
+    if not isinstance(getattr(hf, "config", None), PreTrainedConfig):
+        raise UserError(f"A chain runs in a transformers model, not in a {type(hf).__name__}: give model.hf instead.")
     config = hf.config.get_text_config(decoder=True)
     for holder in (hf.config, config):
         for attribute, reason in _REFUSALS.items():
@@ -62,25 +64,30 @@ def find_layers(hf: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 
 
 @contextmanager
-def apply_chain(hf: PreTrainedModel, chain: Sequence[int]) -> Iterator[PreTrainedModel]:
+def apply_chain(hf: PreTrainedModel, chain: Iterable[int]) -> Iterator[PreTrainedModel]:
     """`hf` itself, running `chain` until the block ends; `generate`, caches, masks and hidden states are right inside.
 
-    Afterwards the model is as it was, also after an exception. Caches made inside are for this chain only. Raises
-    UserError for a chain that the model does not have, and if a chain is applied to this model already.
+    Afterwards the model is as it was, also after an exception: hooks and adapters that were put on its layers inside are gone,
+    weights and train or eval mode that were changed stay so. Caches made inside are for this chain only. Raises UserError for
+    a chain that the model does not have, if a chain is applied to this model already, and inside, at the first layer, for a
+    cache that was filled by another chain or by the whole model.
     """
     path, layers = find_layers(hf)
     if isinstance(layers, _ChainList):
         raise UserError("A chain is applied to this model already: leave that `with apply_chain(...)` block first.")
     holder_path, _, name = path.rpartition(".")
     _install_capture(hf, holder_path)
-    copies = _chain_list(layers, chain)
-    with _adapted_configs(hf, list(chain), len(layers)):
+    positions = Chain(chain)
+    copies = _chain_list(layers, positions)
+    with _adapted_configs(hf, positions, len(layers)):
         holder = hf.get_submodule(holder_path)
         setattr(holder, name, copies)
         try:
             yield hf
         finally:
             setattr(holder, name, layers)
+            if copies.training != layers.training:
+                layers.train(copies.training)
 
 
 def configs_of_layers(config: PreTrainedConfig, num_layers: int) -> list[PreTrainedConfig]:
@@ -161,9 +168,12 @@ def _layer_lists(hf: PreTrainedModel, num_layers: int | None) -> dict[str, nn.Mo
     return found
 
 
-def _chain_list(layers: nn.ModuleList, chain: Sequence[int]) -> _ChainList:
-    check_layers(Chain(chain), len(layers))
-    return _ChainList([_copy_at(layers[layer], position) for position, layer in enumerate(chain)])
+def _chain_list(layers: nn.ModuleList, chain: Chain) -> _ChainList:
+    check_layers(chain, len(layers))
+    copies = _ChainList([_copy_at(layers[layer], position) for position, layer in enumerate(chain)])
+    copies.training = layers.training
+    refuse_other_caches(copies[0], tuple(chain))
+    return copies
 
 
 def _copy_at(module: nn.Module, position: int) -> nn.Module:
@@ -175,6 +185,7 @@ def _copy_at(module: nn.Module, position: int) -> nn.Module:
     }
     state["_modules"] = {name: child and _copy_at(child, position) for name, child in module._modules.items()}
     state |= {name: position for name in _SLOT_NAMES if name in state}
+    state.pop("_compiled_call_impl", None)  # of `layer.compile()`: it would run the layer copied from, in its slot
     vars(copy).update(state)
     if "_hf_hook" in state:
         _wrap_in_hook(copy, state["forward"])
@@ -196,7 +207,7 @@ def _wrap_in_hook(copy: nn.Module, wrapper: functools.partial) -> None:
 
 
 @contextmanager
-def _adapted_configs(hf: PreTrainedModel, chain: list[int], num_layers: int) -> Iterator[None]:
+def _adapted_configs(hf: PreTrainedModel, chain: Chain, num_layers: int) -> Iterator[None]:
     """The configs of the decoder say what `chain` needs; put back at the end."""
     before: list[tuple[PreTrainedConfig, str, Any]] = []
     try:

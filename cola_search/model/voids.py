@@ -105,7 +105,7 @@ def judge_norms(norms: Tensor, alpha: float = 0.8, change: Change = "signed") ->
 
 def norm(hidden: Tensor) -> Tensor:
     """L2 norm `[B, n]` in float32 of hidden states `[B, n, d]` of any dtype."""
-    return torch.linalg.vector_norm(hidden, dim=-1, dtype=torch.float32)
+    return torch.linalg.vector_norm(hidden, dim=-1, dtype=torch.promote_types(hidden.dtype, torch.float32)).float()
 
 
 class NormRecorder(LayerWatch):
