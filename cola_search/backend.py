@@ -1,4 +1,4 @@
-"""What `pool.run_pool` asks of the replicas and hears of them; `cluster.py` and `simulated_backend.py` have the backends."""
+"""What `pool.run_pool` asks of the replicas and hears of them; `cluster.py` and `ray_backend.py` have the backends."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol

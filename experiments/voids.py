@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import get_args
 
 import torch
+from void_answers import Generated, Used, Variant, VoidRunner
+from void_defects import Defect, sampler, with_gold_last, with_second_bos
+from void_table import KEY, LEGEND, Cell, Row, pictures, summarize, table
 
 from cola_search import load_model, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import StopWatch
 from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Encoded, Stock
-from cola_search.model.void_answers import Generated, Used, Variant, VoidRunner
 from cola_search.model.voids import check_rule, encode
-from cola_search.report.void_table import KEY, LEGEND, Cell, Row, pictures, summarize, table
 from cola_search.run_folder import provenance
 from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.task import Task
-from cola_search.void_defects import Defect, sampler, with_gold_last, with_second_bos
 
 DEFECTS = get_args(Defect)
 

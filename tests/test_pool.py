@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from simulated_backend import Fate, SimulatedBackend, always_answers
 
 from cola_search.backend import Done, Event, Failed, Lost, Record
 from cola_search.cluster_settings import PoolLimits
 from cola_search.pool import GIVEN_UP, MAX_LOSSES, run_pool
-from cola_search.simulated_backend import Fate, SimulatedBackend, always_answers
 
 TEN = [f"s{i}" for i in range(10)]
 

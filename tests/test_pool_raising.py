@@ -5,12 +5,12 @@ import re
 from collections import deque
 
 import pytest
+from simulated_backend import SimulatedBackend, always_answers
 
 from cola_search.backend import Event, Failed, Record
 from cola_search.cluster_settings import PoolLimits
 from cola_search.errors import UserError
 from cola_search.pool import GIVEN_UP, MAX_RAISED, MAX_SICK, Pool, run_pool
-from cola_search.simulated_backend import SimulatedBackend, always_answers
 
 FULL = "OSError: [Errno 28] No space left on device"
 
