@@ -10,7 +10,7 @@ import numpy as np
 from cola_search.chain import Chain
 from cola_search.lessons import NO_LESSONS, Lessons
 from cola_search.moves import Moves, State
-from cola_search.outcome import Ledger, Milestone, Outcome, Score
+from cola_search.outcome import Ledger, Outcome, Score
 from cola_search.priors import check_table
 from cola_search.rewards import reward_rule
 from cola_search.selection import NOTHING, best_allowed, length_term, puct, uct, widening_limit
@@ -18,8 +18,6 @@ from cola_search.settings import SearchSettings
 from cola_search.space import Space, make_space, renewed
 from cola_search.stopping import goal_reached, out_of_budget
 from cola_search.tree import Tree
-
-__all__ = ["Milestone", "Outcome", "Score", "Search", "SearchSettings"]
 
 EXPAND = -2  # the choice at a node is to try a new move
 NOT_SCORED = -1  # the chain index of a node whose chain was never told

@@ -15,7 +15,7 @@ from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Stock
 from cola_search.model.surgery import apply_chain
 from cola_search.model.voids import NormRecorder, encode, find_voids, find_voids_many, judge_norms, prompt_pass
-from cola_search.tasks import load_task
+from cola_search.tasks.load import load_task
 
 TEXT = "The capital of France is"
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13, 14], [20, 21, 22, 23, 24]]

@@ -14,13 +14,11 @@ from transformers.utils import logging as transformers_logging
 
 from cola_search import wheels
 from cola_search.errors import UserError
-from cola_search.model.config import ModelConfig, model_config, model_names, with_overrides
+from cola_search.model.config import ModelConfig, model_config, with_overrides
 from cola_search.model.digest import weights_digest
 from cola_search.model.gguf import converted_folder
 from cola_search.model.hub import HubUnavailable, holds_safetensors, hub_folder, refuse_unreadable, weight_files
 from cola_search.model.surgery import find_layers, self_check
-
-__all__ = ["LoadedModel", "ModelConfig", "load_model", "model_config", "model_names", "with_overrides"]
 
 log = logging.getLogger(__name__)
 

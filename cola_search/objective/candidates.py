@@ -9,12 +9,13 @@ import numpy as np
 
 from cola_search.baselines import make_search
 from cola_search.chain import Chain
-from cola_search.job import SEARCH, generator, run_searches
+from cola_search.job import run_searches
 from cola_search.objective.menu import exits, joined_edit, keep_best, single_edits
 from cola_search.objective.option_table import OptionTable, Parts, block_size, score_table
 from cola_search.priors import uniform
 from cola_search.report.whole_file import write_whole
 from cola_search.scoring import ModelScorer
+from cola_search.seeding import SEARCH, generator
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
