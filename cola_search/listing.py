@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cola_search import __version__
 from cola_search.command import config_dir, without_config_dir
 from cola_search.conf_path import conf_path
 from cola_search.config import group_names
 from cola_search.job_names import shown_names
-from cola_search.records import package_version
 from cola_search.run_folder import DATASET, FAILED, MENU, SUMMARY
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def answer(arguments: Sequence[str]) -> str | None:
     if {"--help", "-h"} & set(arguments):
         return help_text(config_dir(arguments))
     if "--version" in arguments:
-        return f"cola-search {package_version()}"
+        return f"cola-search {__version__}"
     if without_config_dir(arguments) in (["--info"], ["-i"]):
         return info_text(config_dir(arguments))
     return None

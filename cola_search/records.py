@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from cola_search import __version__
 from cola_search.control_records import Control, Probe
 from cola_search.errors import UserError
 
@@ -16,13 +17,6 @@ SCHEMA = 3
 1: as 2 without `probes` and `prior`.
 2: as 3 without `verified`, which is read off `base`, `front` and `best`: no other verdicts of stock transformers were kept.
 """
-
-
-def package_version() -> str:
-    """The version of cola_search that is running."""
-    import cola_search
-
-    return str(cola_search.__version__)
 
 
 class Evaluated(NamedTuple):
@@ -128,7 +122,7 @@ class Record:
     """All that is known of one searched sample. Two runs with the same seed differ in `seconds` only."""
 
     schema: int = SCHEMA
-    version: str = field(default_factory=package_version)
+    version: str = __version__
     """Version of cola_search that wrote the line."""
     sample: str
     """Id of the sample, unique in the file."""

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 
-from cola_search.records import Record, package_version
+from cola_search import __version__
+from cola_search.records import Record
 from cola_search.report.examples import Example, example_of
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
 from cola_search.report.stats import (
@@ -65,7 +66,7 @@ class Summary:
     """The figures of one run. Every rate carries its counts and a 95% interval (`stats.wilson`)."""
 
     schema: int = SUMMARY_SCHEMA
-    version: str = field(default_factory=package_version)
+    version: str = __version__
     task: str
     model: str
     num_layers: int
