@@ -26,7 +26,7 @@ def converted_folder(file: Path, key: str, dtype: torch.dtype) -> Path:
     a GGUF that transformers reads, or the disk is full.
     """
     target = _target(file, key, dtype)
-    with wheels.claim(target):
+    with wheels.locked(target):
         if not target.is_dir():
             log.info("Converting %s to safetensors (once; kept in %s).", file.name, target)
             with (
