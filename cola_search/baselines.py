@@ -1,7 +1,8 @@
 """What the tree search is compared with: random chains, local searches, a random walk; with the same ask and tell."""
 
+from collections import ChainMap
 from collections.abc import Container, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -109,7 +110,7 @@ class Baseline:
 
     def _wave(self) -> dict[Chain, None]:
         wave: dict[Chain, None] = {}
-        seen = _Either(self._ledger.scores, wave)
+        seen: ChainMap[Chain, Any] = ChainMap(self._ledger.scores, wave)  # type: ignore[arg-type]
         size = self._settings.wave_size(len(self._ledger.scores))
         while len(wave) < size and self._ledger.simulations < self._settings.simulations:
             chain = self._proposer.propose(seen)
@@ -133,16 +134,6 @@ class Baseline:
     def outcome(self) -> Outcome:
         """All that was found so far; there is no tree."""
         return self._ledger.outcome(tree=[])
-
-
-class _Either:
-    """Membership in either of two containers."""
-
-    def __init__(self, first: Container[Chain], second: Container[Chain]) -> None:
-        self._first, self._second = first, second
-
-    def __contains__(self, chain: object) -> bool:
-        return chain in self._first or chain in self._second
 
 
 class ReleasedWalk:
