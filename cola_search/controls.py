@@ -6,9 +6,8 @@ draws from a generator of its own and begins with nothing computed, so what it c
 
 import numpy as np
 
-from cola_search.chain import Chain
+from cola_search.chain import Chain, undone_chains
 from cola_search.config import Settings
-from cola_search.edits_of import undone_chains
 from cola_search.errors import UserError
 from cola_search.outcome import Score
 from cola_search.records import Probe
