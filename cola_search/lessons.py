@@ -2,8 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -11,7 +13,6 @@ import numpy as np
 from cola_search.chain import Chain
 from cola_search.history import CLIP
 from cola_search.outcome import Outcome
-from cola_search.priors import greedy_menu
 from cola_search.records import Record
 from cola_search.rewards import RIGHT
 from cola_search.settings import SearchSettings
@@ -90,6 +91,38 @@ def learn(searches: Iterable[Searched], num_layers: int, menu: int) -> Lessons:
         return greedy_menu(often, menu, worth)
 
     return Lessons(menu_of(solved[True]), menu_of(solved[False]), changes.mean())
+
+
+def greedy_menu(
+    solved: Mapping[Chain, AbstractSet[str]], size: int, worth: Callable[[Chain], float] = lambda chain: 1.0
+) -> list[Chain]:
+    """At most `size` chains, each the one that adds most to what the chains before it are worth to the earlier samples.
+
+    solved: chain -> ids of the earlier samples that it solves. A sample counts as the chain of most worth that solves it;
+    with the same worth for all that is greedy cover. Ties go to the shorter chain, then to lower layers. The menu of RE-PoLar
+    (arxiv.org/abs/2609.31360) ranks by coverage alone; differs from the paper: greedy.
+    """
+    best: dict[str, float] = defaultdict(float)
+    menu: list[Chain] = []
+
+    def key(chain: Chain) -> tuple[float, int, Chain]:
+        value = worth(chain)
+        # fsum: the order of a set of texts, in which a plain sum would round, is another one in each process
+        return -math.fsum(max(0.0, value - best[sample]) for sample in solved[chain]), len(chain), chain
+
+    queue = [key(chain) for chain in solved]  # what a chain adds only falls, so that an old key is never too late in it
+    heapify(queue)
+    while queue and len(menu) < size:
+        chain = queue[0][2]
+        if (now := key(chain)) != queue[0]:
+            heapreplace(queue, now)
+            continue
+        if now[0] == 0:
+            break
+        menu.append(chain)
+        heappop(queue)
+        best |= {sample: max(best[sample], worth(chain)) for sample in solved[chain]}
+    return menu
 
 
 class Changes:

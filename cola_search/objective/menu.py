@@ -7,8 +7,8 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.lessons import greedy_menu
 from cola_search.objective.option_table import OptionTable, log_softmax
-from cola_search.priors import greedy_menu
 from cola_search.records import Record
 
 Menu = list[Chain]
