@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from cola_search import listing
+from cola_search import listing, sweep
 from cola_search.combinations import check_read
 from cola_search.command import Command, read_command
 from cola_search.conf_path import conf_path
@@ -142,7 +142,7 @@ def _job_settings(config: DictConfig) -> Settings:
 
 def _run_job(settings: Settings, typed: str) -> int:
     """Runs one job. What goes wrong is said at once and left in the job's folder; the next job of the sweep runs."""
-    marker, beside = Path(settings.run_dir) / FAILED, listing.refusal(Path(settings.run_dir))
+    marker, beside = Path(settings.run_dir) / FAILED, sweep.refusal(Path(settings.run_dir))
     beside.unlink(missing_ok=True)
     try:
         show = _work(settings, typed)
@@ -196,11 +196,11 @@ def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
     """
     from cola_search.report.terminal import print_objectives, print_sweep
 
-    jobs, objectives = listing.sweep_jobs(folder), listing.objective_jobs(folder)
+    jobs, objectives = sweep.sweep_jobs(folder), sweep.objective_jobs(folder)
     if objectives:
-        print_objectives(listing.shown(folder, objectives), str(folder))
+        print_objectives(sweep.shown(folder, objectives), str(folder))
     if jobs or not objectives:
-        print_sweep(listing.shown(folder, jobs), str(folder))
+        print_sweep(sweep.shown(folder, jobs), str(folder))
     # of a job that was killed there may be no sign
     failed = sum(jobs.get(name) is None and name not in objectives for name in names)
     failed = max(failed, min(len(failures), len(names)))

@@ -24,12 +24,12 @@ from cola_search.combinations import check_combinations
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
 from cola_search.hydra_source import SCHEME, register
-from cola_search.job_names import job_folder
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.schema import build, default_values, key_paths, unknown_key
 from cola_search.settings import SearchSettings
+from cola_search.sweep import job_folder
 from cola_search.tasks.config import TaskConfig
 
 HYDRA_VERSION_BASE = "1.3"

@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from cola_search.errors import UserError
-from cola_search.job_names import shown_names
 from cola_search.report.page import read_run, render, summarize_run
 from cola_search.report.stats import Mean, Rate, bonett_price, mean_of, newcombe
 from cola_search.report.summary import Summary
 from cola_search.report.tally import base_right
 from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import FREE_KEYS, flat
+from cola_search.sweep import shown_names
 
 
 @dataclass(frozen=True, slots=True)

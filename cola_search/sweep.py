@@ -1,14 +1,17 @@
-"""The names of the jobs of a sweep: of their folders, and as tables and pages show them."""
+"""The jobs of a sweep: the names of their folders, how tables and pages show these, and what the folders hold."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from cola_search.digests import hex_digits
-from cola_search.run_folder import CONFIG, flat
+from cola_search.run_folder import CONFIG, DATASET, FAILED, MENU, SUMMARY, flat
+
+T = TypeVar("T")
 
 _LONGEST_FOLDER = 150
 _NOT_IN_FOLDER = ("run_dir=", "hydra.", "cluster", "tracking")
@@ -55,3 +58,42 @@ def _settings(folder: Path) -> dict[str, Any]:
         return flat(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         return {}
+
+
+def sweep_jobs(folder: Path) -> dict[str, dict[str, Any] | None]:
+    """The jobs of a sweep's folder by name: what summary.json holds, or None where the job left its reason to fail."""
+    jobs: dict[str, dict[str, Any] | None] = {}
+    for job in _job_folders(folder):
+        if _has_failed(job):
+            jobs[job.name] = None
+        elif (job / SUMMARY).exists():
+            jobs[job.name] = json.loads((job / SUMMARY).read_text(encoding="utf-8"))
+    return jobs
+
+
+def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The jobs of a sweep's folder that sought one chain or a menu for a task, by name: what their result file holds."""
+    jobs: dict[str, dict[str, Any]] = {}
+    for job in _job_folders(folder):
+        for name in (DATASET, MENU):
+            if (job / name).exists() and not _has_failed(job):
+                jobs[job.name] = json.loads((job / name).read_text(encoding="utf-8"))
+    return jobs
+
+
+def shown(folder: Path, jobs: Mapping[str, T]) -> dict[str, T]:
+    """The jobs of a sweep's folder by the names to show them with."""
+    return dict(zip(shown_names({name: folder / name for name in jobs}), jobs.values(), strict=True))
+
+
+def refusal(job: Path) -> Path:
+    """Where a job of a sweep that may not write into its folder, which is another run's, leaves the reason: beside it."""
+    return job.parent / f"{job.name}.REFUSED"
+
+
+def _has_failed(job: Path) -> bool:
+    return (job / FAILED).exists() or refusal(job).exists()
+
+
+def _job_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir())
