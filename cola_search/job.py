@@ -17,7 +17,7 @@ from cola_search.outcome import Outcome, Score
 from cola_search.placement import replicas_beside
 from cola_search.prior_tables import Prior, PriorTables, records_digest
 from cola_search.record_of import base_verdict, best_found, error_record, make_record
-from cola_search.records import Control, Probe, Record, VoidPrior
+from cola_search.records import Control, Probe, VoidPrior
 from cola_search.replica import Facts
 from cola_search.scoring import ModelScorer, verify
 from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
@@ -71,17 +71,13 @@ class Worker:
                 self.scorer.engine.stock.encode(sample)
                 fit.append(sample)
             except UserError as error:
-                records[sample_id] = self._refused(sample_id, sample, str(error))
+                records[sample_id] = self._error_record(sample_id, sample, error)
         records |= {record["sample"]: record for record in self._records(fit)}
         return [records[sample_id] for sample_id in sample_ids]
 
-    def _refused(self, sample_id: str, sample: Sample | None, error: str) -> dict[str, Any]:
+    def _error_record(self, sample_id: str, sample: Sample | None, error: UserError) -> dict[str, Any]:
         """The error record of a sample, or of an item that is none, such as one without a gold answer."""
-        settings, layers = self.settings, self.model.num_layers
-        if sample is not None:
-            return error_record(settings, sample, layers, error)
-        task, model = settings.task.name, settings.model.name
-        return Record.failed(sample_id, error, task=task, model=model, num_layers=layers, seed=settings.seed).to_dict()
+        return error_record(self.settings, sample_id, str(error), self.model.num_layers, sample).to_dict()
 
     def _records(self, samples: list[Sample]) -> list[dict[str, Any]]:
         """The records of samples searched side by side, or one by one if that fails."""
@@ -90,7 +86,7 @@ class Worker:
             return [make_record(self.settings, finding, self.model.num_layers) for finding in findings]
         except UserError as error:
             if len(samples) == 1:
-                return [error_record(self.settings, samples[0], self.model.num_layers, str(error))]
+                return [self._error_record(samples[0].id, samples[0], error)]
         finally:
             for sample in samples:
                 self.scorer.release(sample)

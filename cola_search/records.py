@@ -158,6 +158,26 @@ class Record:
     error: str | None = None
     """Why the sample failed; such a record is neither right nor wrong and enters no rate."""
 
+    @property
+    def base_right(self) -> bool | None:
+        """Whether the untouched model is right, verified where it was verified; None for a sample that failed."""
+        return None if self.error is not None or self.base is None else self.base.right
+
+    @property
+    def outcome(self) -> str:
+        """error, fixed, unsolved, shortened or same."""
+        if self.base_right is None:
+            return "error"
+        if not self.base_right:
+            return "unsolved" if self.best is None else "fixed"
+        return "shortened" if self.best is not None and self.best.length < self.num_layers else "same"
+
+    def answer_text(self, answer: int | str | None) -> str | None:
+        """The option that an index names, or the text itself."""
+        if self.choices is not None and isinstance(answer, int) and 0 <= answer < len(self.choices):
+            return self.choices[answer]
+        return None if answer is None else str(answer)
+
     def is_right(self, row: Evaluated) -> bool:
         """Whether a chain of this record is right: by stock transformers where they judged it, else by the search."""
         return self.verified.get(row.chain, row.correct == 1)
@@ -169,22 +189,6 @@ class Record:
     def to_line(self) -> str:
         """One line of JSON without its newline."""
         return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-
-    @classmethod
-    def failed(cls, sample: str, error: str, *, task: str, model: str, num_layers: int, seed: int) -> Self:
-        """The record of a sample that nothing could be found out about."""
-        counts = Counts(simulations=0, evaluations=0, layer_executions=0.0)
-        return cls(
-            sample=sample,
-            error=error,
-            task=task,
-            model=model,
-            num_layers=num_layers,
-            question="",
-            counts=counts,
-            seconds=0.0,
-            seed=seed,
-        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -13,7 +13,6 @@ from cola_search.errors import UserError
 from cola_search.report.page import read_run, render, summarize_run
 from cola_search.report.stats import Mean, Rate, bonett_price, mean_of, newcombe
 from cola_search.report.summary import Summary
-from cola_search.report.tally import base_right
 from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import FREE_KEYS, flat
 from cola_search.sweep import shown_names
@@ -59,7 +58,7 @@ def load_run(folder: Path, name: str) -> Run:
     """The run in a folder, from its records."""
     verdicts: dict[tuple[str, str], Verdict] = {}
     for record in read_run(folder):
-        right, best = base_right(record), record.best
+        right, best = record.base_right, record.best
         if right is not None:
             verdicts[record.sample, record.question] = Verdict(
                 right, best is not None, record.num_layers - best.length if best else 0

@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 
 from cola_search.chain import Chain
 from cola_search.records import Evaluated, FoundChain, Record
-from cola_search.report.formats import answer_text
-from cola_search.report.tally import outcome
 
 ROWS_AT_ONCE = 256
 
@@ -131,8 +129,7 @@ def parquet_row(record: Record) -> dict[str, Any]:
     base = record.base
     return {
         **{name: getattr(record, name) for name in SCHEMA.names if hasattr(record, name)},
-        "outcome": outcome(record),
-        "gold": answer_text(record, record.gold),
+        "gold": record.answer_text(record.gold),
         "gold_index": _index(record, record.gold),
         "base": base and {**asdict(base), **_answer(record, base.prediction)},
         "best": record.best and _found(record, record.best),
@@ -141,7 +138,7 @@ def parquet_row(record: Record) -> dict[str, Any]:
         "tree": [row._asdict() for row in record.tree],
         "verified": list(record.verified.items()),
         "controls": [
-            (name, {**asdict(control), "target": answer_text(record, control.target)})
+            (name, {**asdict(control), "target": record.answer_text(control.target)})
             for name, control in record.controls.items()
         ],
         "probes": [(name, asdict(probe)) for name, probe in record.probes.items()],
@@ -166,7 +163,7 @@ def _found(record: Record, entry: FoundChain) -> dict[str, Any]:
 
 
 def _answer(record: Record, answer: int | str | None) -> dict[str, Any]:
-    return {"prediction": answer_text(record, answer), "prediction_index": _index(record, answer)}
+    return {"prediction": record.answer_text(answer), "prediction_index": _index(record, answer)}
 
 
 def _index(record: Record, answer: int | str | None) -> int | None:

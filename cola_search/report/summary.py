@@ -21,7 +21,7 @@ from cola_search.report.stats import (
     points,
     wilson,
 )
-from cola_search.report.tally import ControlTally, Tally, base_right
+from cola_search.report.tally import ControlTally, Tally
 from cola_search.report.whole_file import write_whole
 from cola_search.settings import longest_chain
 
@@ -136,7 +136,7 @@ class SummaryBuilder:
         if self._first is None or (self._first.error and not record.error):  # a lost sample's record knows no layers
             self._first = record
         self.tally.add(record)
-        right = base_right(record)
+        right = record.base_right
         if right is None or record.best is None or (right and record.best.length >= record.num_layers):
             return
         kept = self._shortened if right else self._fixed
