@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from cola_search.digests import hex_digits
+from cola_search.errors import UserError
 from cola_search.run_folder import CONFIG, DATASET, FAILED, MENU, SUMMARY, flat
 
 T = TypeVar("T")
@@ -26,12 +27,12 @@ def job_folder(overrides: Iterable[str]) -> str:
     return f"{name[:_LONGEST_FOLDER]}-{hex_digits(name, 8)}"
 
 
-def shown_names(names: Mapping[str, Path]) -> list[str]:
-    """How to show the names of runs, whose folders are given: what a folder's name cannot hold as its settings have it.
+def shown_names(names: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How to show the names of runs with these settings: what the name of a folder cannot hold is as the settings have it.
 
     `model=.-m_llama` is shown as `model=m_llama`, the name of that model. As they are where two would be the same.
     """
-    shown = [shown_name(name, _settings(folder)) for name, folder in names.items()]
+    shown = [shown_name(*pair) for pair in zip(names, settings, strict=True)]
     return shown if len(set(shown)) == len(shown) else list(names)
 
 
@@ -52,11 +53,22 @@ def _for_a_folder(text: str) -> str:
     return re.sub(r"[^\w.,=+@~%-]+", "-", text)
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    """The settings of a job, one level deep; none where they cannot be read, for then it has failed."""
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The settings of a run, one level deep; empty if it keeps none. Raises UserError for a file that is damaged."""
+    path = folder / CONFIG
     try:
-        return flat(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        return flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__}): restore it, or compare without it."
+        ) from error
+
+
+def readable_settings(folder: Path) -> dict[str, Any]:
+    """As `settings_of`, but empty where they cannot be read: such a run has failed, and is told by its name as it is."""
+    try:
+        return settings_of(folder)
+    except (UserError, OSError):
         return {}
 
 
@@ -83,7 +95,8 @@ def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
 
 def shown(folder: Path, jobs: Mapping[str, T]) -> dict[str, T]:
     """The jobs of a sweep's folder by the names to show them with."""
-    return dict(zip(shown_names({name: folder / name for name in jobs}), jobs.values(), strict=True))
+    names = shown_names(list(jobs), [readable_settings(folder / name) for name in jobs])
+    return dict(zip(names, jobs.values(), strict=True))
 
 
 def refusal(job: Path) -> Path:

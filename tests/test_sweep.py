@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cola_search.report.terminal import print_objectives
-from cola_search.sweep import job_folder, objective_jobs, shown, shown_name, shown_names, sweep_jobs
+from cola_search.sweep import job_folder, objective_jobs, shown, shown_name, sweep_jobs
 
 
 def test_a_job_is_named_by_what_makes_it_different_in_any_order() -> None:
@@ -51,12 +51,11 @@ def test_a_name_that_is_not_the_end_of_what_was_typed_leaves_it_as_it_is() -> No
 
 
 def test_jobs_that_would_be_shown_alike_or_have_no_settings_keep_the_names_of_their_folders(tmp_path: Path) -> None:
-    names = {name: tmp_path / name for name in ("model=a-m", "model=b-m", "model=c-m")}
-    for folder in list(names.values())[:2]:
-        folder.mkdir()
-        (folder / "config.yaml").write_text("model: {name: m}\n")
-    assert shown_names(names) == list(names)
-    assert shown_names({name: names[name] for name in ("model=a-m", "model=c-m")}) == ["model=m", "model=c-m"]
+    for name in ("model=a-m", "model=b-m"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("model: {name: m}\n")
+    assert list(shown(tmp_path, dict.fromkeys(("model=a-m", "model=b-m")))) == ["model=a-m", "model=b-m"]
+    assert list(shown(tmp_path, dict.fromkeys(("model=a-m", "model=c-m")))) == ["model=m", "model=c-m"]
 
 
 def test_jobs_that_sought_one_chain_or_a_menu_are_told_by_what_calibration_chose(
