@@ -9,8 +9,8 @@ import numpy as np
 
 from cola_search.chain import Chain
 from cola_search.records import Record
-from cola_search.report.strip import numbered, strip_svg
-from cola_search.report.svg import GRID, picture, words
+from cola_search.report.strip import strip_svg
+from cola_search.report.svg import GRID, numbered, picture, words
 from cola_search.report.void_figures import phase_heatmap
 
 GROUPS = ("fixed", "shortened")

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from cola_search.report.svg import GRID, picture, words
+from cola_search.report.svg import GRID, numbered, picture, words
 
 _USED, _VOID = "#7187a3", "#f2efe9"
 _LINES = ("#4269d0", "#d98a00", "#3a9d5d", "#b3446c", "#6d5bd0", "#7d8794", "#1f9aa8", "#8c6d31")
@@ -79,9 +79,8 @@ def _grid(labels: Sequence[str], shares: np.ndarray, title: str) -> str:
             for column in range(columns)
         ]
     base = top + rows * tall + 10
-    every = 1 if columns <= 16 else 5
-    numbered = [c for c in range(columns) if c % every == 0 or c == columns - 1]
-    parts += [words(left + (c + 0.5) * cell, base, str(c), "middle") for c in numbered]
+    shown = numbered(range(columns), cell, 1 if columns <= 16 else 5)
+    parts += [words(left + (c + 0.5) * cell, base, str(c), "middle") for c in shown]
     return picture(max(left + columns * cell + 8, 8 + 7 * len(title)), base + 8, parts, title or "layers used")
 
 
