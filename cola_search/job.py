@@ -13,6 +13,7 @@ from cola_search.controls import Probes
 from cola_search.errors import UserError
 from cola_search.model.engine import memory_bytes
 from cola_search.model.loading import LoadedModel, load_model
+from cola_search.model.precision import dtype_name
 from cola_search.outcome import Outcome, Score
 from cola_search.placement import replicas_beside
 from cola_search.prior_tables import Prior, PriorTables, records_digest
@@ -192,7 +193,7 @@ class LoadedReplica:
             "model.source": self.model.source,
             "model.revision": self.model.revision,
             "model.device": device.type,
-            "model.dtype": str(self.model.dtype).removeprefix("torch."),
+            "model.dtype": dtype_name(self.model.dtype),
             "engine.memory": memory_bytes(settings.engine.memory, device, sharing),
         }
         if settings.prior.kind == "learnt":

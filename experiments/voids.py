@@ -30,6 +30,7 @@ from cola_search import load_model, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import StopWatch
 from cola_search.model.loading import LoadedModel
+from cola_search.model.precision import dtype_name
 from cola_search.model.stock import Encoded, Stock
 from cola_search.model.voids import check_rule, encode
 from cola_search.run_folder import provenance
@@ -114,7 +115,7 @@ def key_of(args: argparse.Namespace, model: LoadedModel, task: Task, variant: Va
     released = "+".join(d for d in DEFECTS if d in args.as_released) + (
         f" seed {args.seed}" if "sampling" in args.as_released else ""
     )
-    dtype = str(model.dtype).removeprefix("torch.")
+    dtype = dtype_name(model.dtype)
     tokens = args.answer_tokens if task.kind == "loglikelihood" else "own"
     setup = f"{model.revision[:12]} {dtype} {model.device.type} {task.prompt_hash} tokens {tokens}"
     phases = "+".join(variant.phases)

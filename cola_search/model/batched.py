@@ -20,6 +20,7 @@ from cola_search.model.decode import Decoder, generate
 from cola_search.model.executor import Executor
 from cola_search.model.free_memory import fits
 from cola_search.model.packing import scored_sequences
+from cola_search.model.precision import dtype_name
 from cola_search.model.readout import Readout
 from cola_search.model.stock import Encoded, Stock
 
@@ -125,7 +126,7 @@ class Batched:
         if not self._said_overflow:
             log.warning(
                 "numbers overflow %s in chain %s on sample %r: it is answered one chain at a time, and so is any like it.",
-                str(self.executor.anatomy.dtype).removeprefix("torch."),
+                dtype_name(self.executor.anatomy.dtype),
                 chain,
                 session.sample.id,
             )

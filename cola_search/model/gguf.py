@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 
 from cola_search import wheels
 from cola_search.errors import UserError
+from cola_search.model.precision import dtype_name
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,7 @@ def converted_folder(file: Path, key: str, dtype: torch.dtype) -> Path:
 
 
 def _target(file: Path, key: str, dtype: torch.dtype) -> Path:
-    precision = str(dtype).removeprefix("torch.")
-    return wheels.cache_root() / "models" / f"{file.stem}-{key[:12]}-{precision}-v{_CONVERSION}"
+    return wheels.cache_root() / "models" / f"{file.stem}-{key[:12]}-{dtype_name(dtype)}-v{_CONVERSION}"
 
 
 def _convert(source: Path, folder: Path, dtype: torch.dtype) -> None:

@@ -18,6 +18,7 @@ from cola_search.model.config import ModelConfig, model_config, with_overrides
 from cola_search.model.digest import weights_digest
 from cola_search.model.gguf import converted_folder
 from cola_search.model.hub import HubUnavailable, holds_safetensors, hub_folder, refuse_unreadable, weight_files
+from cola_search.model.precision import dtype_name, pick_dtype
 from cola_search.model.surgery import find_layers, self_check
 
 log = logging.getLogger(__name__)
@@ -111,18 +112,6 @@ def pick_device(text: str) -> torch.device:
             f"model.device={text} is not there: torch sees {torch.cuda.device_count()} GPUs; use auto or cpu."
         )
     return device
-
-
-def pick_dtype(text: str, device: torch.device) -> torch.dtype:
-    """The dtype that a text names; auto is bfloat16 where the device multiplies it natively, else float32."""
-    if text != "auto":
-        return getattr(torch, text)  # type: ignore[no-any-return]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
-        native = device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return torch.bfloat16 if native else torch.float32
 
 
 def _fetch(config: ModelConfig) -> _Checkpoint:
@@ -225,9 +214,8 @@ def _load_weights(folder: Path, checkpoint: _Checkpoint, config: ModelConfig, dt
 
 def _settle(config: ModelConfig, checkpoint: _Checkpoint, device: torch.device, dtype: torch.dtype) -> ModelConfig:
     revision = checkpoint.revision if checkpoint.source == "hub" else config.revision
-    precision = str(dtype).removeprefix("torch.")
     place = str(device) if config.device_map is None else "auto"
-    return replace(config, source=checkpoint.source, revision=revision, device=place, dtype=precision)
+    return replace(config, source=checkpoint.source, revision=revision, device=place, dtype=dtype_name(dtype))
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from cola_search.model.batches import Item
 from cola_search.model.decode import Decoder
 from cola_search.model.executor import Executor
+from cola_search.model.precision import dtype_name, is_low
 from cola_search.model.surgery import apply_chain
 
 SEQUENCES = [[5, 6, 7, 8, 9, 6, 5, 11], [5, 6, 7, 10, 5, 9]]  # a shared beginning of 3 tokens, then apart
@@ -121,7 +122,7 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
     chain = edited_chain(len(executor.anatomy.layers))
     prompts = [some[:1] if executor.kv else some for some in (SEQUENCES, SHORTER)[:num_items]]
     items = [executor.open(some, [[len(one) - 6, len(one) - 1] for one in some]) for some in prompts]
-    limit = 1e-3 if executor.anatomy.dtype in (torch.float32, torch.float64) else 0.1
+    limit = 0.1 if is_low(executor.anatomy.dtype) else 1e-3
     work = [(item, [chain]) for item in items]
     try:
         if len(executor.parts(work)) > 1:  # which refuses a memory that is too small for one
@@ -141,7 +142,7 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
             executor.close(item)
     for what, ours, stock in found:
         if not torch.isfinite(stock).all():
-            dtype = str(executor.anatomy.dtype).removeprefix("torch.")
+            dtype = dtype_name(executor.anatomy.dtype)
             return (
                 f"numbers overflow {dtype} where an edited chain is tried, for which another model.dtype may have room"
             )
