@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from cola_search.errors import UserError
 from cola_search.model import batches as batches_module
 from cola_search.model import executor as executor_module
-from cola_search.model import ragged as ragged_module
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.attention import Group
 from cola_search.model.batches import Item
 from cola_search.model.decode import Decoder
 from cola_search.model.executor import Executor
@@ -112,18 +112,18 @@ def test_items_of_unlike_length_share_layer_calls_without_a_padded_row(
 ) -> None:
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
     work = two_items(executor)
-    real, real_attend, shapes, seen = executor.anatomy.run_layer, ragged_module.attend, [], set()
+    real, real_attend, shapes, seen = executor.anatomy.run_layer, Group.attend, [], set()
 
     def run_layer(layer, hidden, *rest):
         shapes.append(hidden.shape[:2])
         return real(layer, hidden, *rest)
 
-    def attend(query, key, *rest, **more):
-        seen.add((query.shape[2], key.shape[2]))
-        return real_attend(query, key, *rest, **more)
+    def attend(group, *rest, **more):
+        seen.add(tuple(group.mask.shape[2:]))
+        return real_attend(group, *rest, **more)
 
     monkeypatch.setattr(executor.anatomy, "run_layer", run_layer)
-    monkeypatch.setattr(ragged_module, "attend", attend)
+    monkeypatch.setattr(Group, "attend", attend)
     executor.run([(item, [(0, 1, 2)]) for item, _ in work])
     sizes = [item.size for item, _ in work]
     rows, reads = np.sum(sizes, axis=0).tolist()

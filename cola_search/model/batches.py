@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from cola_search.model.anatomy import LayerCalls
+from cola_search.model.attention import groups_of_sequences, ragged_mask
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.packing import Packed
 from cola_search.model.prefixes import Node, Prefixes, RowPool
-from cola_search.model.ragged import groups_of_sequences, ragged_mask
 
 
 @dataclass(eq=False)

@@ -7,19 +7,17 @@ keys and values (a repeated layer is composition, not a shared cache), and slots
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from cola_search.model.attending_mask import AttendingMask
+from cola_search.model.attention import short_keys_mask
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
 from cola_search.model.partial_layer import NothingCached
 from cola_search.model.prefixes import Node
-from cola_search.model.short_keys import attend_by_length, by_length
 
 Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> whether it is done
 
@@ -159,7 +157,7 @@ class Decoder:
         own = lengths[stage.chains]
         if len(own) == len(lengths):
             cache = SlotCache(self, stage.slots, column, own[0])
-            return self.anatomy.run_layer(stage.layer, hidden, call, self._by_length(mask, own), cache)
+            return self.anatomy.run_layer(stage.layer, hidden, call, short_keys_mask(mask, own), cache)
         index = stage.index
 
         def pick(value: object) -> object:
@@ -167,13 +165,8 @@ class Decoder:
 
         cache = SlotCache(self, stage.slots, column[index], own[0])
         rows, mask = hidden.index_select(0, index), mask[..., : own[0]].index_select(0, index)
-        out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), self._by_length(mask, own), cache)
+        out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), short_keys_mask(mask, own), cache)
         return hidden.index_copy(0, index, out)
-
-    def _by_length(self, mask: Tensor, lengths: np.ndarray) -> Tensor:
-        """The mask, by which short rows do not wade through the empty columns of long ones."""
-        groups = by_length(lengths)
-        return mask if len(groups) == 1 else AttendingMask.of(mask, partial(attend_by_length, groups))
 
     def _masks(self, column: Tensor, last: int) -> dict[int, Tensor]:
         """Per rule bool `[active, 1, 1, last]`: what the tokens in these columns `[active]` may see."""
