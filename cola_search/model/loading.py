@@ -15,11 +15,11 @@ from transformers.utils import logging as transformers_logging
 from cola_search import wheels
 from cola_search.errors import UserError
 from cola_search.model.config import ModelConfig, model_config, with_overrides
-from cola_search.model.digest import weights_digest
 from cola_search.model.gguf import converted_folder
 from cola_search.model.hub import HubUnavailable, holds_safetensors, hub_folder, refuse_unreadable, weight_files
 from cola_search.model.precision import dtype_name, pick_dtype
 from cola_search.model.surgery import find_layers, self_check
+from cola_search.model.weights_digest import weights_digest
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,8 @@
-"""What can ride on the engine: a model's family, tried at load on a few tokens against stock transformers, and its samples."""
+"""Whether a model and its samples can run batched on the engine, or must run one chain at a time.
+
+A model is tried at load, on a few tokens, against stock transformers; what its config, its generation_config or the task asks
+for and the engine does not do is known beforehand.
+"""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +19,7 @@ from cola_search.model.precision import dtype_name, is_low
 from cola_search.model.surgery import apply_chain
 
 SEQUENCES = [[5, 6, 7, 8, 9, 6, 5, 11], [5, 6, 7, 10, 5, 9]]  # a shared beginning of 3 tokens, then apart
-SHORTER = [[9, 8, 5, 6, 7, 12]]  # of an item that rides beside
+SHORTER = [[9, 8, 5, 6, 7, 12]]  # of an item in the same batch
 NEXT = 12  # fed as the first generated token
 OF_THE_FAMILY = (
     TypeError,
@@ -102,7 +106,7 @@ def row_limit(hf: Any) -> float:
 
 
 @torch.inference_mode()
-def rides(executor: Executor, hf: Any) -> str | None:
+def trial_failure(executor: Executor, hf: Any) -> str | None:
     """None if the engine computes what the stock model does on an edited chain; else the reason why not.
 
     The chain skips a layer and repeats the last one. Where two items of unlike length in one batch come out wrong, or the
@@ -118,7 +122,7 @@ def rides(executor: Executor, hf: Any) -> str | None:
 
 
 def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
-    """What is wrong when so many items ride together, None if nothing is."""
+    """What is wrong when so many items share a batch, None if nothing is."""
     chain = edited_chain(len(executor.anatomy.layers))
     prompts = [some[:1] if executor.kv else some for some in (SEQUENCES, SHORTER)[:num_items]]
     items = [executor.open(some, [[len(one) - 6, len(one) - 1] for one in some]) for some in prompts]
