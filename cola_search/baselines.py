@@ -10,11 +10,11 @@ from cola_search.chain import Chain
 from cola_search.lessons import NO_LESSONS, Lessons
 from cola_search.local_search import LocalSearch
 from cola_search.moves import edited
-from cola_search.outcome import Ledger, Outcome, Score
+from cola_search.outcome import Ledger, Outcome, Score, check_told
 from cola_search.priors import check_table
 from cola_search.random_chains import RandomChains
 from cola_search.settings import SearchSettings
-from cola_search.stopping import goal_reached, out_of_budget
+from cola_search.stopping import finished
 from cola_search.tree_search import Search
 
 
@@ -91,8 +91,7 @@ class Baseline:
         """True iff there is nothing left to ask for."""
         if self._asked or not self._ledger.scores:
             return False
-        reached = goal_reached(self._ledger, self._settings, self._proposer.floor)
-        return reached or out_of_budget(self._ledger, self._settings) or self._exhausted
+        return self._exhausted or finished(self._ledger, self._settings, self._proposer.floor)
 
     def ask(self) -> list[Chain]:
         """The next wave of distinct chains, none of them scored before; empty iff the search is done."""
@@ -123,10 +122,7 @@ class Baseline:
 
     def tell(self, chains: Sequence[Chain], scores: Sequence[Score], layer_executions: float = 0.0) -> None:
         """Takes in the scores of the chains of the last ask, in its order, and the layer executions that they cost."""
-        if list(chains) != self._asked or len(scores) != len(self._asked):
-            raise ValueError(
-                "tell() takes exactly the chains of the last ask(), in the same order, with one score each"
-            )
+        check_told(self._asked, chains, scores)
         self._ledger.record(chains, scores, layer_executions)
         self._proposer.learn(chains, scores)
         self._asked = []

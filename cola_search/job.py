@@ -20,8 +20,9 @@ from cola_search.prior_tables import Prior, PriorTables, records_digest
 from cola_search.record_of import base_verdict, best_found, error_record, make_record
 from cola_search.records import Control, Probe, VoidPrior
 from cola_search.replica import Facts
-from cola_search.scoring import ModelScorer, verify
+from cola_search.scoring import ModelScorer, Scorer, verify
 from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
+from cola_search.settings import SearchSettings
 from cola_search.settled import refuse_others
 from cola_search.tasks.load import check_longest_fit, task_of_run
 from cola_search.tasks.sample import Sample
@@ -111,7 +112,7 @@ class Worker:
         share = (time.monotonic() - started) / len(samples)
         return [replace(finding, seconds=share) for finding in findings]
 
-    def _search(self, samples: Sequence[Sample], settings: Any, use: int) -> list[Outcome]:
+    def _search(self, samples: Sequence[Sample], settings: SearchSettings, use: int) -> list[Outcome]:
         """The outcome of one search a sample, run side by side so that their waves can share batches."""
         try:
             priors = self.priors.find(samples, self.scorer)
@@ -125,7 +126,7 @@ class Worker:
                     self.scorer.release(sample)
         return [search.outcome() for search in searches]
 
-    def _start(self, sample: Sample, prior: Prior, settings: Any, use: int) -> Searcher:
+    def _start(self, sample: Sample, prior: Prior, settings: SearchSettings, use: int) -> Searcher:
         rng = generator(self.settings.seed, sample.id.removesuffix("/decoy"), use)
         search = make_search(settings, self.model.num_layers, prior.table, rng, self.priors.lessons)
         if prior.base is not None:  # the identity chain, which every search asks for first, is scored already
@@ -214,7 +215,7 @@ def decoy_of(sample: Sample, outcome: Outcome, seed: int) -> Sample | None:
         return None
 
 
-def run_searches(scorer: Any, searches: list[tuple[Any, Searcher]]) -> None:
+def run_searches(scorer: Scorer, searches: list[tuple[Any, Searcher]]) -> None:
     """Runs searches to their end, a wave of each at a time."""
     while True:
         waves = [(sample, search, search.ask()) for sample, search in searches]

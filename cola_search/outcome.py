@@ -1,7 +1,7 @@
 """What comes out of a search of one sample, and the book that every search keeps of what was scored."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cola_search.chain import Chain
@@ -114,6 +114,12 @@ class Ledger:
             first_shorter=self.first_shorter,
             tree=tree,
         )
+
+
+def check_told(asked: Iterable[Chain], chains: Sequence[Chain], scores: Sequence[Score]) -> None:
+    """Raises ValueError unless these are the chains that a search has asked for, in the same order, with a score each."""
+    if list(chains) != list(asked) or len(scores) != len(chains):
+        raise ValueError("tell() takes exactly the chains of the last ask(), in the same order, with one score each")
 
 
 def final_order(chain: Chain, score: Score) -> tuple[int, float, Chain]:

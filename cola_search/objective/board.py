@@ -18,6 +18,7 @@ from cola_search.model.loading import LoadedModel
 from cola_search.objective.charges import Charges
 from cola_search.objective.paired import Paired, pair
 from cola_search.outcome import Score
+from cola_search.scoring import Scorer
 from cola_search.tasks.task import Task
 
 WRONG, RIGHT, ERROR = "0", "1", "e"
@@ -52,7 +53,7 @@ class Board:
     """
 
     def __init__(
-        self, scorer: Any, samples: Sequence[Any], path: Path | None = None, about: Mapping[str, Any] | None = None
+        self, scorer: Scorer, samples: Sequence[Any], path: Path | None = None, about: Mapping[str, Any] | None = None
     ) -> None:
         self.samples = samples
         self._scorer = scorer

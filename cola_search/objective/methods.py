@@ -18,6 +18,7 @@ from cola_search.objective.board import Board, View
 from cola_search.objective.racing import Standing, halving, race
 from cola_search.outcome import Score
 from cola_search.prior_tables import PriorTables
+from cola_search.scoring import ModelScorer
 from cola_search.seeding import generator
 from cola_search.settings import SearchSettings
 
@@ -38,7 +39,7 @@ class Lab:
 
     settings: Settings
     model: LoadedModel
-    scorer: Any
+    scorer: ModelScorer
     board: Board
 
     @property
