@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from cells import RESULTS, Cell, arguments, engine_of, model_of, read_rows, run_cells
-from static_chains import IN_FLIGHT, as_chosen, difference, grouped, p_value, winning
+from static_chains import IN_FLIGHT, MARGIN, as_chosen, difference, grouped, p_value, winning
 
 from cola_search import ModelScorer
 from cola_search.chain import Chain
@@ -23,7 +23,7 @@ from cola_search.objective.arms import Arm, apply_arm
 from cola_search.objective.dataset import choose
 from cola_search.objective.items import split_items, unseen_items
 from cola_search.objective.option_table import OptionTable, score_table
-from cola_search.objective.paired import MARGIN, Paired, holm, pair
+from cola_search.objective.paired import Paired, holm, pair
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.config import TaskConfig
 

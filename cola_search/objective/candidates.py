@@ -19,6 +19,8 @@ from cola_search.seeding import SEARCH, generator
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
+PARENTS = 24  # single edits of each kind that pairs are made of
+
 
 def searched(
     scorer: ModelScorer, samples: Sequence[Sample], settings: SearchSettings, seed: int, parts: Parts | None = None
@@ -101,14 +103,14 @@ def race(
     return score_table(scorer, samples, best, hidden=not scorer.engine.generates, parts=parts)
 
 
-def best_pairs(table: OptionTable, longest: int, parents: int = 24) -> list[Chain]:
-    """Two single edits at once, one of them a skip, in at most `longest` layers: the best `parents` of each kind by
+def best_pairs(table: OptionTable, longest: int) -> list[Chain]:
+    """Two single edits at once, one of them a skip, in at most `longest` layers: the best PARENTS of each kind by
     accuracy, pairs of the better ones first. The table's first chain is the base, the others have one edit each."""
     base, *edits = table.chains
     rates = dict(zip(table.chains, table.right.mean(axis=0).tolist(), strict=True))
     ranked = sorted(edits, key=lambda chain: (-rates[chain], len(chain), chain))
-    skips = [chain for chain in ranked if len(chain) < len(base)][:parents]
-    repeats = [chain for chain in ranked if len(chain) > len(base)][:parents]
+    skips = [chain for chain in ranked if len(chain) < len(base)][:PARENTS]
+    repeats = [chain for chain in ranked if len(chain) > len(base)][:PARENTS]
     partners = [chain for pair in zip_longest(repeats, skips) for chain in pair if chain is not None]
     places = sorted(np.ndindex(len(skips), len(partners)), key=sum)
     joined = [joined_edit(skips[i], partners[j], len(base)) for i, j in places]
