@@ -59,14 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: Command, arguments: Sequence[str]) -> int:
     jobs: list[Settings] = []
     if command.runs or command.shows_settings:
-        # Composed here as well as by Hydra, so that a mistake in any job is told before the first one starts.
+        # Composed here as well as by Hydra, so that a mistake in any job is reported before the first one starts.
         jobs = compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
         check_read(command.overrides, jobs)
     if not command.runs:
         return _start_hydra(command, [])
     folder = _folder(jobs)
     _make_folder(folder)
-    # Named once and for all: what it is made of, such as the time, may come out otherwise when Hydra composes a job.
+    # Fixed here: a folder that is made of the time, say, would come out with another name when Hydra composes a job.
     quoted = str(folder).replace("'", r"\'")
     command.overrides.append(f"run_dir='{quoted}'")
     failures: list[int] = []
@@ -94,7 +94,8 @@ def _folder(jobs: list[Settings]) -> Path:
 
 @contextmanager
 def _told_to_end() -> Iterator[None]:
-    """SIGTERM (`docker stop`, a batch system) is as Ctrl-C: replicas and tracking are let go, and it is told how to go on."""
+    """Within the block SIGTERM (`docker stop`, a batch system) acts as Ctrl-C: replicas and tracking end in good order, and the
+    user is told how to go on."""
 
     def stop(signum: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -201,7 +202,7 @@ def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
         print_objectives(sweep.shown(folder, objectives), str(folder))
     if jobs or not objectives:
         print_sweep(sweep.shown(folder, jobs), str(folder))
-    # of a job that was killed there may be no sign
+    # A job that was killed may have left neither a result nor a reason, so those without a result count as failed.
     failed = sum(jobs.get(name) is None and name not in objectives for name in names)
     failed = max(failed, min(len(failures), len(names)))
     if failed:

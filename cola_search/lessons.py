@@ -1,4 +1,4 @@
-"""What the searches of earlier samples teach that of the next one: which chains to try first, and what an edit does."""
+"""What earlier samples teach the search of the next one: which chains to try first, and what editing a layer does."""
 
 import math
 from collections import defaultdict
@@ -18,8 +18,10 @@ from cola_search.rewards import RIGHT
 from cola_search.settings import SearchSettings
 
 LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
-LEAST_SOLVED = 2  # earlier samples that a chain of a menu solved: one alone says little of others
-SHRINKAGE = 5.0  # no difference from the other layers counts as so many edits of each layer
+LEAST_SOLVED = 2  # a chain of a menu must have solved so many earlier samples: one alone says little of others
+SHRINKAGE = (
+    5.0  # the change of a layer is pulled to that of the others, as if so many of its edits had shown no difference
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,8 @@ def greedy_menu(
 class Changes:
     """What edits of each layer did to the margin, compared with the other edits of the same sample.
 
-    Compared within a sample, for what edits do on the whole differs from one sample to the next, and a search sees that soon.
+    Only differences within a sample are learnt: how much edits change the margin on the whole differs between samples, and
+    the search of a new sample sees that soon by itself.
     """
 
     def __init__(self, num_layers: int) -> None:

@@ -76,7 +76,7 @@ class RunProgress:
         return max(1e-9, time.monotonic() - self._began)
 
     def _first_work(self, replicas: int) -> float:
-        """When the first sample was begun, as the replicas' own seconds tell; starting up is no pace.
+        """When the first sample was begun, reckoned from the seconds that replicas worked: the time to start them is no pace.
 
         Never before this process began, and never later than an earlier answer.
         """

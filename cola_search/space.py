@@ -52,7 +52,7 @@ class _Edits:
         self._skippable = table[:, SKIP] > 0
 
     def floor(self, state: State) -> int:
-        """A length below which no chain can be that moves lead to from here."""
+        """A lower bound on the length of the chains that moves lead to from here."""
         return shortest_length(state, self._skippable, self._settings)
 
 

@@ -80,7 +80,7 @@ class Decoder:
         where, batches = {c: i for i, c in enumerate(active)}, plan_step(self.chains, active)
         pairs = [pair for batch in batches for pair in batch]
         rows = np.array([where[c] for c, _ in pairs])
-        index = self._on_device(rows)  # once for all, and not with every step: each copy has a GPU's queue run dry
+        index = self._on_device(rows)  # once, and not at every step: a GPU waits idle for each such copy
         starts = np.cumsum([0, *map(len, batches)]).tolist()
         self.stages = [
             Stage(self.chains[c][p], rows[start:end], index[start:end], slice(start, end))
@@ -92,9 +92,9 @@ class Decoder:
         return torch.from_numpy(numbers).to(self.anatomy.device, non_blocking=True)
 
     def set_active(self, active: list[int], t: int) -> None:
-        """Leaves the other chains after t steps; the slots that stay are moved together.
+        """Goes on with these chains only after t steps; the slots that they keep are moved together.
 
-        A subset of the chains runs in the order that all had, so that no slot moves up and all can move in place.
+        The chains keep their order, so that no slot moves to a later place and all can be moved in place.
         """
         old, columns = self.slot_of, self.prompt[self.active[0]] + t  # no slot holds more
         self.plan(active)
@@ -116,7 +116,7 @@ class Decoder:
         assert pool is not None
         kh, kw, vh, vw = self.kv.shapes[0]
         shape = (len(self.slot_of), self.columns)
-        # zeros, for what no chain has written is multiplied too, by a weight of zero
+        # zeros, because columns that no chain has written are multiplied as well, by a weight of zero
         self.keys = torch.zeros(shape[0], kh, shape[1], kw, dtype=pool.data.dtype, device=pool.data.device)
         self.values = torch.zeros(shape[0], vh, shape[1], vw, dtype=pool.data.dtype, device=pool.data.device)
         paths = [path_of(item, chain) for item, chain in zip(self.items, self.chains, strict=True)]

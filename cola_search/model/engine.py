@@ -87,7 +87,7 @@ class Engine:
         return None
 
     def _one_at_a_time(self, what: str, whose: str, reason: str) -> None:
-        """Says, each reason once, what cannot be batched; refuses it where it must."""
+        """Says what runs one chain at a time, each reason once. Raises UserError where engine.mode=batched rules that out."""
         if self.settings.mode == "batched":
             raise UserError(f"engine.mode=batched is not possible for {whose}, take auto or stock: {reason}.")
         if reason not in self._said:

@@ -149,16 +149,17 @@ class Executor:
         return parts
 
     def _refuse_too_long(self, item: Item, length: int, roots: int) -> None:
-        """A generation keeps every state of its chain, but for the end's, which only a watch wants."""
+        """Raises UserError where the memory cannot hold one generation: all states of its chain, the last one only if watched."""
         need = roots + item.num_rows * (length if item.watch else length - 1)
         if self.kv and need > self.pool.capacity:
             what = f"a chain of {length} layers that generates after a prompt of {item.num_rows} tokens"
             raise self._too_small(what, need)
 
     def _rows_of_a_chain(self, item: Item, length: int, columns: int) -> tuple[int, int]:
-        """Rows of the pool and of the slots that a chain under way takes: two states and none, or what a generation needs.
+        """Rows of the pool, and of the slots, that one chain takes while it runs.
 
-        That is the state, the keys and the values of every prefix, and a slot of so many columns for each.
+        Where nothing is generated that is two states, and no slot. A generation needs the state, the keys and the values of every
+        prefix, and for each of these a slot of so many columns.
         """
         return (max(1, length * item.num_rows), length * columns) if self.kv else (2 * item.num_rows, 0)
 
@@ -193,7 +194,7 @@ class Executor:
         return [[final[node] for node in nodes] for nodes in ends]
 
     def _make_room(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> None:
-        """Drops the states of open items outside of a part, if it takes more than its own shares and they are in the way."""
+        """Drops states of open items that are not in this part, where the part needs more than its shares and finds no room."""
         need: dict[Item, int] = {}
         for item, chains in work:
             states = sum(map(len, chains)) if self.kv else 2 * len(chains)
@@ -238,7 +239,7 @@ class Executor:
         batch = batch_inputs(self.pool, layer, pairs, self._stack)
         capture = Capture() if self.kv else None
         out = self.anatomy.run_layer(layer, batch.hidden, batch.call, batch.mask, capture).flatten(0, 1)
-        # everything that takes memory comes before anything is entered, so that a batch without room can be tried again
+        # all that allocates memory comes before anything is stored, so that a batch that does not fit can be tried again
         states = as_rows(out, self.pool)
         kv = as_rows(capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
         ended = [one for one in batch.laid if one[2] in final]

@@ -32,7 +32,7 @@ class Readout:
         size = self._rows_at_once(rows)
         order = torch.argsort(at, stable=True)
         at, tokens = at[order], tokens[order]
-        # had before the logits: a little that stays in the place of large blocks that went makes the heap grow
+        # allocated before the logits: a small block that is kept where a large one was freed makes the heap grow
         values, leads = torch.empty(2, len(at), device=rows.device)
         greedy = torch.empty(len(at), dtype=torch.bool, device=rows.device)
         for start, some in pieces(at, len(rows), size):

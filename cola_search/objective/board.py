@@ -42,11 +42,12 @@ class Known:
 
 
 class Board:
-    """The scores of chains on the items, of every chain for a prefix of them, so that all chains are compared on the same.
+    """The scores of chains on an ordered list of items. A chain is scored on the first so many of them, so that any two chains can
+    be compared on the same items.
 
-    Items are never released: opening one costs as much as several chains, so the scorer keeps as many as it has room for
-    (engine.samples_in_flight; best all of them). That is time; what is charged follows from the order in which this board was
-    asked (charges.py), so that a run that goes on charges what an undisturbed one does.
+    Items are never released: to open one takes as long as to score several chains, so the scorer keeps as many as it has room
+    for (engine.samples_in_flight; best all of them). What is charged does not depend on that, but only on the order in which
+    this board was asked (charges.py), so that a run that goes on charges what an undisturbed one does.
 
     path: where to keep them; a file that is there already is read, and refused with FolderRefused if it is damaged, of other
     items, or differs in what scores depend on (`about`: model, prompts, metric, engine).

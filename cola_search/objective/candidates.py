@@ -25,8 +25,11 @@ PARENTS = 24  # single edits of each kind that pairs are made of
 def searched(
     scorer: ModelScorer, samples: Sequence[Sample], settings: SearchSettings, seed: int, parts: Parts | None = None
 ) -> dict[Chain, set[str]]:
-    """By chain the ids of the samples that it solved in one search each; as many at a time as may be in flight, or as a
-    block has. With `parts` it goes on there."""
+    """By chain the ids of the samples that it solved, from one search of each sample.
+
+    As many samples are searched side by side as may be in flight, but no more than a block has (`block_size`). With `parts`,
+    what an earlier process has searched is taken from there.
+    """
     solved: dict[Chain, set[str]] = {}
     size = min(scorer.settings.samples_in_flight, block_size(settings.simulations))
     for start in range(0, len(samples), size):
