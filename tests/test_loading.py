@@ -29,7 +29,6 @@ def checkpoint(tiny_folder: Path, tmp_path: Path) -> Path:
 
 def test_a_local_folder_loads_in_eval_mode_without_gradients(tiny_model: LoadedModel, tiny_folder: Path) -> None:
     assert tiny_model.num_layers == 6
-    assert tiny_model.layers_path == "model.layers"
     assert tiny_model.source == "local"
     assert tiny_model.name == tiny_folder.name
     assert not tiny_model.hf.training

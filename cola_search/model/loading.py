@@ -32,7 +32,6 @@ class LoadedModel:
     tokenizer    padding on the left, with a padding token
     source       hub, pypi or local: where the weights came from
     revision     commit on the hub, sha256 of the GGUF file, or a digest of the local folder
-    layers_path  path of the ModuleList of layers inside `hf`, as `model.layers`
     device       where it is; with a `device_map` where its embeddings are
     config       the configuration with source, revision, device and dtype settled: loading it again gives the same
     """
@@ -43,7 +42,6 @@ class LoadedModel:
     name: str
     source: str
     revision: str
-    layers_path: str
     device: torch.device
     dtype: torch.dtype
     config: ModelConfig
@@ -79,7 +77,7 @@ def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "
         if config.device_map is None:
             hf.to(place)  # type: ignore[arg-type]  # transformers' decorator hides the signature
     devices = _devices(hf, config)
-    path, layers = find_layers(hf)
+    _, layers = find_layers(hf)
     if config.self_check:
         self_check(hf)
     where = ", ".join(map(str, devices))
@@ -87,7 +85,7 @@ def load_model(model: str | ModelConfig, *, device: str = "auto", dtype: str = "
     settled = _settle(config, checkpoint, place, precision)
     place = devices[0]
     return LoadedModel(
-        hf, tokenizer, len(layers), config.name, checkpoint.source, checkpoint.revision, path, place, precision, settled
+        hf, tokenizer, len(layers), config.name, checkpoint.source, checkpoint.revision, place, precision, settled
     )
 
 
