@@ -37,6 +37,7 @@ from cola_search.model.partial_layer import Capture, KvLayout, run_reads
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
 log = logging.getLogger(__name__)
+Work = list[tuple[Item, list[tuple[int, ...]]]]  # items with chains to run over them
 FINAL_BATCHES = 16  # of rows that a part's chains leave for the head, outside of the kept states, at most
 
 
@@ -106,7 +107,7 @@ class Executor:
         self._open.pop(item, None)
         self._stack = None
 
-    def run(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+    def run(self, work: Work) -> list[list[Tensor]]:
         """Final hidden rows `[R, d]` per chain of each item, in order; the items share batches."""
         results: list[list[Tensor]] = [[] for _ in work]
         for part in self.parts(work):
@@ -115,9 +116,7 @@ class Executor:
                 results[slot].extend(rows)
         return results
 
-    def parts(
-        self, work: list[tuple[Item, list[tuple[int, ...]]]], new_tokens: int = 0
-    ) -> list[dict[int, list[tuple[int, ...]]]]:
+    def parts(self, work: Work, new_tokens: int = 0) -> list[dict[int, list[tuple[int, ...]]]]:
         """The work in parts that fit the memory, as {index into work: its chains}.
 
         An item that needs more than its share for a single chain takes more of them, and fewer items are in that part.
@@ -164,7 +163,7 @@ class Executor:
         return (max(1, length * item.num_rows), length * columns) if self.kv else (2 * item.num_rows, 0)
 
     @torch.inference_mode()
-    def run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+    def run_part(self, work: Work) -> list[list[Tensor]]:
         """As `run`, for what fits the memory at once: one of `parts`. Where it fails, the items' states begin anew."""
         try:
             return self._run_part(work)
@@ -173,7 +172,7 @@ class Executor:
                 item.prefixes.reset()
             raise
 
-    def _run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+    def _run_part(self, work: Work) -> list[list[Tensor]]:
         self._make_room(work)
         items = tuple(item for item, _ in work)
         if self._stack is None or self._stack.items != items:  # a search asks for the same samples wave after wave
@@ -193,7 +192,7 @@ class Executor:
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
 
-    def _make_room(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> None:
+    def _make_room(self, work: Work) -> None:
         """Drops states of open items that are not in this part, where the part needs more than its shares and finds no room."""
         need: dict[Item, int] = {}
         for item, chains in work:
