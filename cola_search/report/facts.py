@@ -40,7 +40,7 @@ class Facts:
         return None if self.outcome == "error" else self.outcome in ("shortened", "same")
 
 
-def facts(record: Record) -> Facts:
+def facts_of(record: Record) -> Facts:
     """The numbers of one record that figures are made of."""
     best = record.best
     lengths = [len(Chain.parse(row.chain)) for row in record.chains]

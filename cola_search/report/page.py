@@ -13,8 +13,7 @@ from typing import Any
 
 from cola_search.errors import UserError
 from cola_search.records import Record, read_records
-from cola_search.report.facts import Facts
-from cola_search.report.facts import facts as facts_of
+from cola_search.report.facts import Facts, facts_of
 from cola_search.report.figures import figures
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts
 from cola_search.report.whole_file import write_whole
