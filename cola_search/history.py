@@ -19,6 +19,11 @@ ERROR_STRENGTH = 4.0  # as many edits as that counts for
 LEAST = 1e-100  # the least weight of a move: with 0 it would be no move, and its node could count as exhausted
 
 
+def clipped(margin: float) -> float:
+    """The margin within what it can say; nan stays."""
+    return min(max(margin, -CLIP), CLIP)
+
+
 class History:
     """Mean change of the margin that skips, and repeats, of each layer brought in this search.
 
@@ -56,7 +61,7 @@ class History:
         """Takes in a chain and what the edit that made it did. An error, or no margin, teaches nothing."""
         if not self._power or score.error is not None or math.isnan(score.margin):
             return
-        margin = self._margins[state.chain] = min(max(score.margin, -CLIP), CLIP)
+        margin = self._margins[state.chain] = clipped(score.margin)
         if score.correct:
             self._right.add(state.chain)
         before = self._margins.get(state.before)

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from cola_search.chain import Chain
-from cola_search.history import CLIP
+from cola_search.history import clipped
 from cola_search.outcome import Outcome
 from cola_search.records import Record
 from cola_search.rewards import RIGHT
@@ -143,7 +143,7 @@ class Changes:
         """Takes in the edits of one sample: those between the chains of a node and of its parent, if of few layers."""
         total, count = np.zeros((2, 2, self._num_layers))
         runs = [np.array(chain.counts(self._num_layers)) for chain, _, _ in searched.chains]
-        margins = [_clipped(margin) for _, _, margin in searched.chains]
+        margins = [clipped(margin) for _, _, margin in searched.chains]
         for parent, after in searched.tree:
             before = searched.tree[parent][1] if parent >= 0 else -1
             if min(before, after) < 0 or math.isnan(change := margins[after] - margins[before]):
@@ -162,8 +162,3 @@ class Changes:
             return None
         mean: np.ndarray = self._sum / (self._count + SHRINKAGE)
         return mean
-
-
-def _clipped(margin: float) -> float:
-    """Within what a margin can say; nan stays."""
-    return min(max(margin, -CLIP), CLIP)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from cola_search import wheels
-from cola_search.errors import UserError
+from cola_search.errors import UserError, first_line
 from cola_search.model.precision import dtype_name
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,7 @@ def _convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
     except Exception as error:
         if "No space left" in str(error):
             raise UserError(f"The disk is full ({folder.parent}): free some space or set COLA_CACHE.") from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{source} cannot be read as a GGUF model by transformers: {reason}") from error
+        raise UserError(f"{source} cannot be read as a GGUF model by transformers: {first_line(error)}") from error
 
 
 def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from cola_search import wheels
-from cola_search.errors import UserError
+from cola_search.errors import UserError, first_line
 from cola_search.model.config import ModelConfig, model_config, with_overrides
 from cola_search.model.gguf import converted_folder
 from cola_search.model.hub import HubUnavailable, holds_safetensors, hub_folder, refuse_unreadable, weight_files
@@ -203,7 +203,7 @@ def _load_weights(folder: Path, checkpoint: _Checkpoint, config: ModelConfig, dt
             **attention,
         )
     except Exception as error:
-        raise UserError(f"{checkpoint.path} cannot be loaded as a language model: {_first_line(error)}") from error
+        raise UserError(f"{checkpoint.path} cannot be loaded as a language model: {first_line(error)}") from error
     hf, report = loaded
     if missing := sorted(report["missing_keys"]):  # transformers would go on with random numbers there
         raise UserError(f"{checkpoint.path} lacks {len(missing)} tensors of its model, such as {missing[0]}.")
@@ -214,10 +214,6 @@ def _settle(config: ModelConfig, checkpoint: _Checkpoint, device: torch.device, 
     revision = checkpoint.revision if checkpoint.source == "hub" else config.revision
     place = str(device) if config.device_map is None else "auto"
     return replace(config, source=checkpoint.source, revision=revision, device=place, dtype=dtype_name(dtype))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 @contextmanager
