@@ -77,7 +77,7 @@ def make_search(
 
 
 class Baseline:
-    """The search of one sample by a proposer, with the book, the budget and the stop rules of Search."""
+    """The search of one sample by a proposer, with the ledger, the budget and the stop rules of Search."""
 
     def __init__(self, num_layers: int, settings: SearchSettings, proposer: Proposer) -> None:
         self._settings = settings

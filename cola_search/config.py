@@ -40,8 +40,8 @@ PRIMARY = "config"
 class PriorSettings:
     """Which layers are likely to be edited.
 
-    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records; what of
-        it each search takes is in make_search).
+    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records;
+        make_search says what each search uses of it).
     alpha: voids: share of the range of the earlier layers' norm changes below which a layer is void.
     phase: voids: pp traces the tokens of the prompt, rg those that the model generates.
     floor: voids: share of the skips that stays uniform, so that no layer is ruled out.

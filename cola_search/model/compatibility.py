@@ -28,9 +28,9 @@ OF_THE_FAMILY = (
     LookupError,
     AssertionError,
     RuntimeError,
-)  # what layers raise that are handed what they were not made for
-# what transformers' generate looks at beside the likeliest token, and what asks for nothing; None never asks.
-# max_length is not among a checkpoint's: lm-eval gives generate its own
+)  # what layers raise when they are called in a way that they were not made for
+# Settings of transformers' generate that the engine does not follow, each with the values that ask for nothing, besides None.
+# A checkpoint's max_length is not among them: lm-eval gives generate its own.
 UNFOLLOWED: dict[str, tuple] = {
     "bad_words_ids": ([],),
     "begin_suppress_tokens": ([],),
@@ -80,9 +80,9 @@ def _asked(settings: Mapping[str, Any], unfollowed: Mapping[str, tuple]) -> str 
 
 
 def rope_limit(hf: Any) -> float:
-    """The length beyond which all rotary frequencies of a sequence are others (longrope, dynamic); inf where none is.
+    """The length beyond which a model changes the rotary frequencies of all positions (longrope, dynamic); inf where it does not.
 
-    They then depend on how far the whole call goes, and the engine's calls hold sequences of many lengths.
+    Which frequencies it takes depends on the longest sequence of a call, and the engine's calls hold sequences of many lengths.
     """
     config = hf.config.get_text_config(decoder=True)
     given = getattr(config, "rope_parameters", None) or {}
@@ -93,10 +93,10 @@ def rope_limit(hf: Any) -> float:
 
 
 def row_limit(hf: Any) -> float:
-    """The rows of a call beyond which a layer goes by a row's place in it; inf where none does.
+    """How many rows a call may have before some layer treats a row by its place in the call; inf where none does.
 
-    Llama 4 scales attention by it (`attn_temperature_tuning`), and GPT-Neo counts its local window in rows, whatever the mask.
-    The engine's calls hold rows whose place is not their position.
+    Llama 4 scales attention by that place (`attn_temperature_tuning`), and GPT-Neo counts its local window in rows, whatever the
+    mask. In the engine's calls the place of a row is not its position in the text.
     """
     config = hf.config.get_text_config(decoder=True)
     scales = getattr(config, "attn_temperature_tuning", False)

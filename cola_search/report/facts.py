@@ -1,4 +1,4 @@
-"""What the figures need of one record, and no more: a few numbers a sample, so that 5,000 of them are small."""
+"""What the figures need of one record and no more: a few numbers a sample, so that those of 5,000 samples are small."""
 
 from dataclasses import dataclass
 
