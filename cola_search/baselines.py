@@ -18,16 +18,6 @@ from cola_search.stopping import finished
 from cola_search.tree_search import Search
 
 
-class Searcher(Protocol):
-    """What Search and Baseline have in common."""
-
-    @property
-    def done(self) -> bool: ...
-    def ask(self) -> list[Chain]: ...
-    def tell(self, chains: Sequence[Chain], scores: Sequence[Score], layer_executions: float = 0.0) -> None: ...
-    def outcome(self) -> Outcome: ...
-
-
 class Proposer(Protocol):
     """A way to come by chains.
 
@@ -49,7 +39,7 @@ def make_search(
     prior: np.ndarray,
     rng: np.random.Generator,
     lessons: Lessons = NO_LESSONS,
-) -> Searcher:
+) -> "Searcher":
     """The search of one sample that settings.algorithm names.
 
     The lessons are for mcts and the local searches, which try the menu first and begin their history with the changes.
@@ -130,6 +120,9 @@ class Baseline:
     def outcome(self) -> Outcome:
         """All that was found so far; there is no tree."""
         return self._ledger.outcome(tree=[])
+
+
+Searcher = Search | Baseline
 
 
 class ReleasedWalk:
