@@ -52,7 +52,7 @@ def write_report(run_dir: Path) -> Path:
         there = sum(line.endswith(b"\n") for line in lines)
     told, samples = _told(run_dir)
     every, notes = max(1, -(-there // MOST_SHOWN)), _unfinished(samples, there)
-    page = render_run(records, **told, name=run_dir.resolve().name, every=every, notes=notes)
+    page = render_run(records, told, name=run_dir.resolve().name, every=every, notes=notes)
     return write_whole(run_dir / "report.html", page)
 
 
@@ -104,18 +104,11 @@ def _told(run_dir: Path) -> tuple[dict[str, Any], int | None]:
 
 
 def render_run(
-    records: Iterable[Record],
-    facts: TaskFacts = TaskFacts(),
-    evaluations_per_second: float | None = None,
-    max_length: float | None = None,
-    *,
-    name: str = "",
-    every: int = 1,
-    notes: Sequence[str] = (),
+    records: Iterable[Record], told: Mapping[str, Any], *, name: str, every: int, notes: Sequence[str]
 ) -> str:
     """The page of one run; the records are read once and in order, and every so many-th one is shown.
 
-    notes: sentences that stand above the warnings of its summary.
+    told: what the records do not say, as `SummaryBuilder.summary` takes it. notes: sentences above the summary's warnings.
     """
     builder, seen, columns = SummaryBuilder(), [], _Columns()
     for index, record in enumerate(records):
@@ -123,7 +116,7 @@ def render_run(
         if index % every == 0:
             seen.append(facts_of(record))
             columns.add(record, seen[-1])
-    summary = builder.summary(facts, evaluations_per_second, max_length)
+    summary = builder.summary(**told)
     more = [_part_shown(len(seen), summary.samples)] if every > 1 else []
     summary = replace(summary, warnings=[*notes, *summary.warnings, *more])
     data = {
