@@ -11,7 +11,7 @@ from typing import Any
 
 from cola_search.chain import Chain
 from cola_search.records import Record
-from cola_search.report.whole_file import write_whole
+from cola_search.report.whole_file import whole, write_whole
 
 MAX_SEGMENT = 4
 """Most layers of one segment of PoLar."""
@@ -89,13 +89,11 @@ def _polar_sample(record: Record, counts: Counter[str]) -> dict[str, Any]:
 
 def _write_stream(path: Path, key: str, rows: Iterable[dict[str, Any]], rest: Callable[[], dict[str, Any]]) -> None:
     """One JSON object: a long list under `key`, written item by item, then what `rest` says when the list is done."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
+    with whole(path) as part, part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{{{_json(key)}:[")
         for number, row in enumerate(rows):
             file.write((",\n" if number else "\n") + _json(row))
         file.write("\n]" + "".join(f",\n{_json(name)}:{_json(value)}" for name, value in rest().items()) + "}\n")
-    part.replace(path)
 
 
 def _json(value: Any) -> str:

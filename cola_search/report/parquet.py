@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from cola_search.chain import Chain
 from cola_search.records import Evaluated, FoundChain, Record
+from cola_search.report.whole_file import whole
 
 ROWS_AT_ONCE = 256
 
@@ -109,13 +110,11 @@ SCHEMA = pa.schema(
 
 def write_parquet(records: Iterable[Record], path: Path) -> dict[str, int]:
     """Writes the file batch by batch and returns how many samples it holds."""
-    part = path.with_name(path.name + ".part")
     samples = 0
-    with part.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+    with whole(path) as part, part.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for rows in _batches(map(parquet_row, records)):
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             samples += len(rows)
-    part.replace(path)
     return {"samples": samples}
 
 
