@@ -10,7 +10,7 @@ _PUBLIC = {
     "apply_chain": "cola_search.model.surgery",
     "export_chain": "cola_search.model.export",
     "load_model": "cola_search.model.loading",
-    "load_task": "cola_search.tasks",
+    "load_task": "cola_search.tasks.load",
     "ModelScorer": "cola_search.scoring",
     "find_voids": "cola_search.model.voids",
     "search": "cola_search.api",

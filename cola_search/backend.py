@@ -1,15 +1,16 @@
-"""What `pool.run_pool` asks of the replicas and hears of them; `cluster.py` and `simulated_backend.py` have the backends."""
+"""What `pool.run_pool` asks of the replicas and hears of them; `cluster.py` and `ray_backend.py` have the backends."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-Record = dict[str, Any]
+RawRecord = dict[str, Any]
+"""A record as it crosses the network: what `records.Record.to_dict` gives, or an id and an error alone."""
 
 
 class Worker(Protocol):
     """What a replica holds: a model and the search. It lives in the replica's process."""
 
-    def work(self, sample_ids: list[str]) -> list[Record]:
+    def work(self, sample_ids: list[str]) -> list[RawRecord]:
         """One record a sample, each with its id under "sample"; raise ReplicaBroken if the process is spoilt."""
 
 
@@ -29,7 +30,7 @@ class Done:
     """The oldest call of a replica came back."""
 
     replica: int
-    records: list[Record]
+    records: list[RawRecord]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What the tree search is compared with: random chains, local searches, a random walk; with the same ask and tell."""
 
+from collections import ChainMap
 from collections.abc import Container, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -9,22 +10,12 @@ from cola_search.chain import Chain
 from cola_search.lessons import NO_LESSONS, Lessons
 from cola_search.local_search import LocalSearch
 from cola_search.moves import edited
-from cola_search.outcome import Ledger, Outcome, Score
+from cola_search.outcome import Ledger, Outcome, Score, check_told
 from cola_search.priors import check_table
 from cola_search.random_chains import RandomChains
 from cola_search.settings import SearchSettings
-from cola_search.stopping import goal_reached, out_of_budget
+from cola_search.stopping import finished
 from cola_search.tree_search import Search
-
-
-class Searcher(Protocol):
-    """What Search and Baseline have in common."""
-
-    @property
-    def done(self) -> bool: ...
-    def ask(self) -> list[Chain]: ...
-    def tell(self, chains: Sequence[Chain], scores: Sequence[Score], layer_executions: float = 0.0) -> None: ...
-    def outcome(self) -> Outcome: ...
 
 
 class Proposer(Protocol):
@@ -48,7 +39,7 @@ def make_search(
     prior: np.ndarray,
     rng: np.random.Generator,
     lessons: Lessons = NO_LESSONS,
-) -> Searcher:
+) -> "Searcher":
     """The search of one sample that settings.algorithm names.
 
     The lessons are for mcts and the local searches, which try the menu first and begin their history with the changes.
@@ -76,7 +67,7 @@ def make_search(
 
 
 class Baseline:
-    """The search of one sample by a proposer, with the book, the budget and the stop rules of Search."""
+    """The search of one sample by a proposer, with the ledger, the budget and the stop rules of Search."""
 
     def __init__(self, num_layers: int, settings: SearchSettings, proposer: Proposer) -> None:
         self._settings = settings
@@ -90,8 +81,7 @@ class Baseline:
         """True iff there is nothing left to ask for."""
         if self._asked or not self._ledger.scores:
             return False
-        reached = goal_reached(self._ledger, self._settings, self._proposer.floor)
-        return reached or out_of_budget(self._ledger, self._settings) or self._exhausted
+        return self._exhausted or finished(self._ledger, self._settings, self._proposer.floor)
 
     def ask(self) -> list[Chain]:
         """The next wave of distinct chains, none of them scored before; empty iff the search is done."""
@@ -109,7 +99,7 @@ class Baseline:
 
     def _wave(self) -> dict[Chain, None]:
         wave: dict[Chain, None] = {}
-        seen = _Either(self._ledger.scores, wave)
+        seen: ChainMap[Chain, Any] = ChainMap(self._ledger.scores, wave)  # type: ignore[arg-type]
         size = self._settings.wave_size(len(self._ledger.scores))
         while len(wave) < size and self._ledger.simulations < self._settings.simulations:
             chain = self._proposer.propose(seen)
@@ -122,10 +112,7 @@ class Baseline:
 
     def tell(self, chains: Sequence[Chain], scores: Sequence[Score], layer_executions: float = 0.0) -> None:
         """Takes in the scores of the chains of the last ask, in its order, and the layer executions that they cost."""
-        if list(chains) != self._asked or len(scores) != len(self._asked):
-            raise ValueError(
-                "tell() takes exactly the chains of the last ask(), in the same order, with one score each"
-            )
+        check_told(self._asked, chains, scores)
         self._ledger.record(chains, scores, layer_executions)
         self._proposer.learn(chains, scores)
         self._asked = []
@@ -135,14 +122,7 @@ class Baseline:
         return self._ledger.outcome(tree=[])
 
 
-class _Either:
-    """Membership in either of two containers."""
-
-    def __init__(self, first: Container[Chain], second: Container[Chain]) -> None:
-        self._first, self._second = first, second
-
-    def __contains__(self, chain: object) -> bool:
-        return chain in self._first or chain in self._second
+Searcher = Search | Baseline
 
 
 class ReleasedWalk:

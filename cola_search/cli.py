@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from cola_search import listing
+from cola_search import listing, sweep
 from cola_search.combinations import check_read
 from cola_search.command import Command, read_command
 from cola_search.conf_path import conf_path
@@ -59,14 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: Command, arguments: Sequence[str]) -> int:
     jobs: list[Settings] = []
     if command.runs or command.shows_settings:
-        # Composed here as well as by Hydra, so that a mistake in any job is told before the first one starts.
+        # Composed here as well as by Hydra, so that a mistake in any job is reported before the first one starts.
         jobs = compose_jobs(command.overrides, sweep=command.sweep, config_dir=command.config_dir)
         check_read(command.overrides, jobs)
     if not command.runs:
         return _start_hydra(command, [])
     folder = _folder(jobs)
     _make_folder(folder)
-    # Named once and for all: what it is made of, such as the time, may come out otherwise when Hydra composes a job.
+    # Fixed here: a folder that is made of the time, say, would come out with another name when Hydra composes a job.
     quoted = str(folder).replace("'", r"\'")
     command.overrides.append(f"run_dir='{quoted}'")
     failures: list[int] = []
@@ -94,7 +94,8 @@ def _folder(jobs: list[Settings]) -> Path:
 
 @contextmanager
 def _told_to_end() -> Iterator[None]:
-    """SIGTERM (`docker stop`, a batch system) is as Ctrl-C: replicas and tracking are let go, and it is told how to go on."""
+    """Within the block SIGTERM (`docker stop`, a batch system) acts as Ctrl-C: replicas and tracking end in good order, and the
+    user is told how to go on."""
 
     def stop(signum: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -142,7 +143,7 @@ def _job_settings(config: DictConfig) -> Settings:
 
 def _run_job(settings: Settings, typed: str) -> int:
     """Runs one job. What goes wrong is said at once and left in the job's folder; the next job of the sweep runs."""
-    marker, beside = Path(settings.run_dir) / FAILED, listing.refusal(Path(settings.run_dir))
+    marker, beside = Path(settings.run_dir) / FAILED, sweep.refusal(Path(settings.run_dir))
     beside.unlink(missing_ok=True)
     try:
         show = _work(settings, typed)
@@ -196,12 +197,12 @@ def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
     """
     from cola_search.report.terminal import print_objectives, print_sweep
 
-    jobs, objectives = listing.sweep_jobs(folder), listing.objective_jobs(folder)
+    jobs, objectives = sweep.sweep_jobs(folder), sweep.objective_jobs(folder)
     if objectives:
-        print_objectives(listing.shown(folder, objectives), str(folder))
+        print_objectives(sweep.shown(folder, objectives), str(folder))
     if jobs or not objectives:
-        print_sweep(listing.shown(folder, jobs), str(folder))
-    # of a job that was killed there may be no sign
+        print_sweep(sweep.shown(folder, jobs), str(folder))
+    # A job that was killed may have left neither a result nor a reason, so those without a result count as failed.
     failed = sum(jobs.get(name) is None and name not in objectives for name in names)
     failed = max(failed, min(len(failures), len(names)))
     if failed:

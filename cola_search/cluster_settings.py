@@ -30,9 +30,9 @@ class ClusterSettings:
     cpus_per_replica: cores to reserve on Ray; also the number of threads that a replica there computes with. In this process
         engine.threads says how many.
     calls_in_flight: calls on their way to one replica, so that it does not wait for the driver.
-    deadline_seconds: a replica that takes longer per sample hangs; it is replaced.
+    deadline_seconds: a replica that takes longer per sample is taken to hang, and is replaced.
     max_attempts: a sample that took this many replicas down becomes an error record.
-    retry_given_up: a run that goes on tries those samples again, and those that raised twice; else they
+    retry_given_up: whether a run that goes on in its folder tries such samples again, and those that raised twice; else they
         stay errors.
     wait_seconds: how long to wait while the cluster has no room for a single replica.
     start_seconds: how long a replica may take to load its model.

@@ -56,7 +56,11 @@ def check_read(overrides: Iterable[str], jobs: Sequence["Settings"]) -> None:
 
 
 class _Rule(NamedTuple):
-    """Who reads some settings. A key that ends with a dot is a group: all of it, and its options that ask for something."""
+    """Which jobs read some settings.
+
+    A key that ends with a dot is a group: it stands for all keys of the group, and for choosing an option of it other than the
+    one that asks for nothing.
+    """
 
     keys: tuple[str, ...]
     reader: str

@@ -24,12 +24,12 @@ from cola_search.combinations import check_combinations
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
 from cola_search.hydra_source import SCHEME, register
-from cola_search.job_names import job_folder
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.schema import build, default_values, key_paths, unknown_key
 from cola_search.settings import SearchSettings
+from cola_search.sweep import job_folder
 from cola_search.tasks.config import TaskConfig
 
 HYDRA_VERSION_BASE = "1.3"
@@ -40,8 +40,8 @@ PRIMARY = "config"
 class PriorSettings:
     """Which layers are likely to be edited.
 
-    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records; what of
-        it each search takes is in make_search).
+    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records;
+        make_search says what each search uses of it).
     alpha: voids: share of the range of the earlier layers' norm changes below which a layer is void.
     phase: voids: pp traces the tokens of the prompt, rg those that the model generates.
     floor: voids: share of the skips that stays uniform, so that no layer is ruled out.

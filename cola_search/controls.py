@@ -1,14 +1,13 @@
 """The controls that are no search: what the untouched model reaches by chance, and how far a found chain carries.
 
-Design section 7. Of the peers, PoLar samples the untouched model and RE-PoLar has a script for the order of options. Each
-draws from a generator of its own and begins with nothing computed, so what it counts and costs follows from the sample alone.
+Each control draws from a generator of its own and begins with nothing computed, so that its counts and its cost follow from the
+sample alone. Design section 7. Of the peers, PoLar samples the untouched model and RE-PoLar has a script for the order of options.
 """
 
 import numpy as np
 
-from cola_search.chain import Chain
+from cola_search.chain import Chain, undone_chains
 from cola_search.config import Settings
-from cola_search.edits_of import undone_chains
 from cola_search.errors import UserError
 from cola_search.outcome import Score
 from cola_search.records import Probe

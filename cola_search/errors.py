@@ -1,4 +1,4 @@
-"""The error that a user can cause and cure."""
+"""The error that a user can cause and cure, and what to quote of one that a library raises."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,8 @@ class UserError(ValueError):
 
 class FolderRefused(UserError):
     """The folder belongs to another run or another process, so that nothing may be written into it."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

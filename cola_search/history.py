@@ -10,19 +10,27 @@ from cola_search.moves import Edit, State
 from cola_search.outcome import Score
 
 CLIP = 10.0  # nats; a margin beyond this says no more than that a chain is right, or wrong
-STRENGTH = 1.0  # the mean over all layers counts as so many edits of each layer
-LEARNT_STRENGTH = 3.0  # and what earlier samples taught of each layer as so many
-ERROR = 3.0  # nats; how far off an expected margin is before anything is known, which counts
-ERROR_STRENGTH = 4.0  # as so many edits
-LEAST = 1e-100  # what a move weighs at least: one without weight is no move, and its node could count as exhausted
+STRENGTH = (
+    1.0  # what is expected of a layer before it is edited, the mean over all layers, counts as so many edits of it
+)
+LEARNT_STRENGTH = 3.0  # the same where earlier samples taught what to expect
+ERROR = 3.0  # nats; how far off an expected margin is taken to be at first
+ERROR_STRENGTH = 4.0  # as many edits as that counts for
+LEAST = 1e-100  # the least weight of a move: with 0 it would be no move, and its node could count as exhausted
+
+
+def clipped(margin: float) -> float:
+    """The margin within what it can say; nan stays."""
+    return min(max(margin, -CLIP), CLIP)
 
 
 class History:
     """Mean change of the margin that skips, and repeats, of each layer brought in this search.
 
     The tree keeps what a chain is worth; this keeps what an edit is worth, whatever chain it was tried on, for what broke
-    the answer of one chain most likely breaks that of the next. A change is shared by the layers of the edited block, and changes
-    are taken to add up; how far off that was, is kept as well, so that where answers are luck all moves weigh about the same.
+    the answer of one chain most likely breaks that of the next. The change that an edit brought is split evenly among the layers
+    of its block, and the changes of several layers are taken to add up. How wrong that turned out to be is kept as well, so that
+    where answers are luck all moves weigh about the same.
     Source: the history heuristic (Schaeffer, IEEE PAMI 11(11), 1989) and RAVE (Gelly and Silver, Artificial
     Intelligence 175(11), 2011). Differs from both: margins in the place of counts, and layers in the place of moves.
 
@@ -53,7 +61,7 @@ class History:
         """Takes in a chain and what the edit that made it did. An error, or no margin, teaches nothing."""
         if not self._power or score.error is not None or math.isnan(score.margin):
             return
-        margin = self._margins[state.chain] = min(max(score.margin, -CLIP), CLIP)
+        margin = self._margins[state.chain] = clipped(score.margin)
         if score.correct:
             self._right.add(state.chain)
         before = self._margins.get(state.before)

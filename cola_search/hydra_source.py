@@ -11,8 +11,8 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from cola_search.job_names import job_folder
 from cola_search.model.config import model_config
+from cola_search.sweep import job_folder
 from cola_search.tasks.config import TaskConfig
 
 SCHEME = "cola-search-any"

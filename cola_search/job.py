@@ -13,14 +13,16 @@ from cola_search.controls import Probes
 from cola_search.errors import UserError
 from cola_search.model.engine import memory_bytes
 from cola_search.model.loading import LoadedModel, load_model
+from cola_search.model.precision import dtype_name
 from cola_search.outcome import Outcome, Score
 from cola_search.placement import replicas_beside
 from cola_search.prior_tables import Prior, PriorTables, records_digest
 from cola_search.record_of import base_verdict, best_found, error_record, make_record
-from cola_search.records import Control, Probe, Record, VoidPrior
+from cola_search.records import Control, Probe, VoidPrior
 from cola_search.replica import Facts
-from cola_search.scoring import ModelScorer, verify
+from cola_search.scoring import ModelScorer, Scorer, verify
 from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
+from cola_search.settings import SearchSettings
 from cola_search.settled import refuse_others
 from cola_search.tasks.load import check_longest_fit, task_of_run
 from cola_search.tasks.sample import Sample
@@ -71,17 +73,13 @@ class Worker:
                 self.scorer.engine.stock.encode(sample)
                 fit.append(sample)
             except UserError as error:
-                records[sample_id] = self._refused(sample_id, sample, str(error))
+                records[sample_id] = self._error_record(sample_id, sample, error)
         records |= {record["sample"]: record for record in self._records(fit)}
         return [records[sample_id] for sample_id in sample_ids]
 
-    def _refused(self, sample_id: str, sample: Sample | None, error: str) -> dict[str, Any]:
+    def _error_record(self, sample_id: str, sample: Sample | None, error: UserError) -> dict[str, Any]:
         """The error record of a sample, or of an item that is none, such as one without a gold answer."""
-        settings, layers = self.settings, self.model.num_layers
-        if sample is not None:
-            return error_record(settings, sample, layers, error)
-        task, model = settings.task.name, settings.model.name
-        return Record.failed(sample_id, error, task=task, model=model, num_layers=layers, seed=settings.seed).to_dict()
+        return error_record(self.settings, sample_id, str(error), self.model.num_layers, sample).to_dict()
 
     def _records(self, samples: list[Sample]) -> list[dict[str, Any]]:
         """The records of samples searched side by side, or one by one if that fails."""
@@ -90,7 +88,7 @@ class Worker:
             return [make_record(self.settings, finding, self.model.num_layers) for finding in findings]
         except UserError as error:
             if len(samples) == 1:
-                return [error_record(self.settings, samples[0], self.model.num_layers, str(error))]
+                return [self._error_record(samples[0].id, samples[0], error)]
         finally:
             for sample in samples:
                 self.scorer.release(sample)
@@ -114,7 +112,7 @@ class Worker:
         share = (time.monotonic() - started) / len(samples)
         return [replace(finding, seconds=share) for finding in findings]
 
-    def _search(self, samples: Sequence[Sample], settings: Any, use: int) -> list[Outcome]:
+    def _search(self, samples: Sequence[Sample], settings: SearchSettings, use: int) -> list[Outcome]:
         """The outcome of one search a sample, run side by side so that their waves can share batches."""
         try:
             priors = self.priors.find(samples, self.scorer)
@@ -128,7 +126,7 @@ class Worker:
                     self.scorer.release(sample)
         return [search.outcome() for search in searches]
 
-    def _start(self, sample: Sample, prior: Prior, settings: Any, use: int) -> Searcher:
+    def _start(self, sample: Sample, prior: Prior, settings: SearchSettings, use: int) -> Searcher:
         rng = generator(self.settings.seed, sample.id.removesuffix("/decoy"), use)
         search = make_search(settings, self.model.num_layers, prior.table, rng, self.priors.lessons)
         if prior.base is not None:  # the identity chain, which every search asks for first, is scored already
@@ -196,7 +194,7 @@ class LoadedReplica:
             "model.source": self.model.source,
             "model.revision": self.model.revision,
             "model.device": device.type,
-            "model.dtype": str(self.model.dtype).removeprefix("torch."),
+            "model.dtype": dtype_name(self.model.dtype),
             "engine.memory": memory_bytes(settings.engine.memory, device, sharing),
         }
         if settings.prior.kind == "learnt":
@@ -217,7 +215,7 @@ def decoy_of(sample: Sample, outcome: Outcome, seed: int) -> Sample | None:
         return None
 
 
-def run_searches(scorer: Any, searches: list[tuple[Any, Searcher]]) -> None:
+def run_searches(scorer: Scorer, searches: list[tuple[Any, Searcher]]) -> None:
     """Runs searches to their end, a wave of each at a time."""
     while True:
         waves = [(sample, search, search.ask()) for sample, search in searches]

@@ -1,24 +1,27 @@
-"""What the searches of earlier samples teach that of the next one: which chains to try first, and what an edit does."""
+"""What earlier samples teach the search of the next one: which chains to try first, and what editing a layer does."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple, Self
 
 import numpy as np
 
 from cola_search.chain import Chain
-from cola_search.history import CLIP
+from cola_search.history import clipped
 from cola_search.outcome import Outcome
-from cola_search.priors import greedy_menu
 from cola_search.records import Record
 from cola_search.rewards import RIGHT
 from cola_search.settings import SearchSettings
 
 LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
-LEAST_SOLVED = 2  # earlier samples that a chain of a menu solved: one alone says little of others
-SHRINKAGE = 5.0  # no difference from the other layers counts as so many edits of each layer
+LEAST_SOLVED = 2  # a chain of a menu must have solved so many earlier samples: one alone says little of others
+SHRINKAGE = (
+    5.0  # the change of a layer is pulled to that of the others, as if so many of its edits had shown no difference
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +95,43 @@ def learn(searches: Iterable[Searched], num_layers: int, menu: int) -> Lessons:
     return Lessons(menu_of(solved[True]), menu_of(solved[False]), changes.mean())
 
 
+def greedy_menu(
+    solved: Mapping[Chain, AbstractSet[str]], size: int, worth: Callable[[Chain], float] = lambda chain: 1.0
+) -> list[Chain]:
+    """At most `size` chains, each the one that adds most to what the chains before it are worth to the earlier samples.
+
+    solved: chain -> ids of the earlier samples that it solves. A sample counts as the chain of most worth that solves it;
+    with the same worth for all that is greedy cover. Ties go to the shorter chain, then to lower layers. The menu of RE-PoLar
+    (arxiv.org/abs/2609.31360) ranks by coverage alone; differs from the paper: greedy.
+    """
+    best: dict[str, float] = defaultdict(float)
+    menu: list[Chain] = []
+
+    def key(chain: Chain) -> tuple[float, int, Chain]:
+        value = worth(chain)
+        # fsum: the order of a set of texts, in which a plain sum would round, is another one in each process
+        return -math.fsum(max(0.0, value - best[sample]) for sample in solved[chain]), len(chain), chain
+
+    queue = [key(chain) for chain in solved]  # what a chain adds only falls, so that an old key is never too late in it
+    heapify(queue)
+    while queue and len(menu) < size:
+        chain = queue[0][2]
+        if (now := key(chain)) != queue[0]:
+            heapreplace(queue, now)
+            continue
+        if now[0] == 0:
+            break
+        menu.append(chain)
+        heappop(queue)
+        best |= {sample: max(best[sample], worth(chain)) for sample in solved[chain]}
+    return menu
+
+
 class Changes:
     """What edits of each layer did to the margin, compared with the other edits of the same sample.
 
-    Compared within a sample, for what edits do on the whole differs from one sample to the next, and a search sees that soon.
+    Only differences within a sample are learnt: how much edits change the margin on the whole differs between samples, and
+    the search of a new sample sees that soon by itself.
     """
 
     def __init__(self, num_layers: int) -> None:
@@ -107,7 +143,7 @@ class Changes:
         """Takes in the edits of one sample: those between the chains of a node and of its parent, if of few layers."""
         total, count = np.zeros((2, 2, self._num_layers))
         runs = [np.array(chain.counts(self._num_layers)) for chain, _, _ in searched.chains]
-        margins = [_clipped(margin) for _, _, margin in searched.chains]
+        margins = [clipped(margin) for _, _, margin in searched.chains]
         for parent, after in searched.tree:
             before = searched.tree[parent][1] if parent >= 0 else -1
             if min(before, after) < 0 or math.isnan(change := margins[after] - margins[before]):
@@ -126,8 +162,3 @@ class Changes:
             return None
         mean: np.ndarray = self._sum / (self._count + SHRINKAGE)
         return mean
-
-
-def _clipped(margin: float) -> float:
-    """Within what a margin can say; nan stays."""
-    return min(max(margin, -CLIP), CLIP)

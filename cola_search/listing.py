@@ -1,18 +1,12 @@
 """What `cola-search` can tell without running anything: its help, its version, the models and tasks it knows."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
+from cola_search import __version__
 from cola_search.command import config_dir, without_config_dir
 from cola_search.conf_path import conf_path
 from cola_search.config import group_names
-from cola_search.job_names import shown_names
-from cola_search.records import package_version
-from cola_search.run_folder import DATASET, FAILED, MENU, SUMMARY
-
-T = TypeVar("T")
 
 _HELP = """\
 cola-search finds, for every question, a sequence of a language model's layers that answers it right, or with fewer.
@@ -52,76 +46,33 @@ def answer(arguments: Sequence[str]) -> str | None:
     if {"--help", "-h"} & set(arguments):
         return help_text(config_dir(arguments))
     if "--version" in arguments:
-        return f"cola-search {package_version()}"
+        return f"cola-search {__version__}"
     if without_config_dir(arguments) in (["--info"], ["-i"]):
         return info_text(config_dir(arguments))
     return None
 
 
-def help_text(own: str | None = None) -> str:
+def help_text(own: str | None) -> str:
     """What can be set, with examples; own: a folder of the user's with more options."""
     lines = []
     for group in group_names():
         options = _options(group, own)
-        note = f"   ({_NOTES[group]})" if group in _NOTES else ""
         if group in _NOTES:
-            lines.append(f"\n{group}: {', '.join(options)}{note}")
-            continue
-        lines.append(f"\n{group}:")
-        width = max(map(len, options), default=0)
-        lines += [f"  {name:<{width}}  {purpose}" for name, purpose in options.items()]
+            lines.append(f"\n{group}: {', '.join(options)}   ({_NOTES[group]})")
+        else:
+            lines += [f"\n{group}:", *_with_purposes(options)]
     return _HELP + "\n".join(lines) + "\n" + _MORE
 
 
-def info_text(own: str | None = None) -> str:
+def info_text(own: str | None) -> str:
     """The models and tasks under conf/, and in a folder of the user's own, with a line on each."""
-    lines = []
-    for group in ("model", "task"):
-        options = _options(group, own)
-        width = max(map(len, options), default=0)
-        lines.append(f"{group}= ({_NOTES[group]})")
-        lines += [f"  {name:<{width}}  {purpose}" for name, purpose in options.items()]
-        lines.append("")
-    return "\n".join(lines).rstrip()
+    groups = ([f"{group}= ({note})", *_with_purposes(_options(group, own))] for group, note in _NOTES.items())
+    return "\n\n".join("\n".join(lines) for lines in groups)
 
 
-def sweep_jobs(folder: Path) -> dict[str, dict[str, Any] | None]:
-    """The jobs of a sweep's folder by name: what summary.json holds, or None where the job left its reason to fail."""
-    jobs: dict[str, dict[str, Any] | None] = {}
-    for job in _job_folders(folder):
-        if _has_failed(job):
-            jobs[job.name] = None
-        elif (job / SUMMARY).exists():
-            jobs[job.name] = json.loads((job / SUMMARY).read_text(encoding="utf-8"))
-    return jobs
-
-
-def objective_jobs(folder: Path) -> dict[str, dict[str, Any]]:
-    """The jobs of a sweep's folder that sought one chain or a menu for a task, by name: what their result file holds."""
-    jobs: dict[str, dict[str, Any]] = {}
-    for job in _job_folders(folder):
-        for name in (DATASET, MENU):
-            if (job / name).exists() and not _has_failed(job):
-                jobs[job.name] = json.loads((job / name).read_text(encoding="utf-8"))
-    return jobs
-
-
-def shown(folder: Path, jobs: Mapping[str, T]) -> dict[str, T]:
-    """The jobs of a sweep's folder by the names to show them with."""
-    return dict(zip(shown_names({name: folder / name for name in jobs}), jobs.values(), strict=True))
-
-
-def refusal(job: Path) -> Path:
-    """Where a job of a sweep that may not write into its folder, which is another run's, leaves the reason: beside it."""
-    return job.parent / f"{job.name}.REFUSED"
-
-
-def _has_failed(job: Path) -> bool:
-    return (job / FAILED).exists() or refusal(job).exists()
-
-
-def _job_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir())
+def _with_purposes(options: Mapping[str, str]) -> Iterator[str]:
+    width = max(map(len, options), default=0)
+    return (f"  {name:<{width}}  {purpose}" for name, purpose in options.items())
 
 
 def _options(group: str, own: str | None) -> dict[str, str]:

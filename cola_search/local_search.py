@@ -19,9 +19,9 @@ class LocalSearch:
     """The best `width` chains so far, and `neighbours` untried single edits of each, round by round.
 
     width 1 with all neighbours is greedy search, with a few at a time hill climbing; a larger width is beam search. It
-    ends when no kept chain has an untried neighbour. Edits are those of the edits space, whatever search.space says, in the
-    order that its temperature, cost exponent and history give. What earlier samples taught comes in as in the tree search:
-    the menu for the verdict of the base is the first round, and the history begins with the changes.
+    ends when no kept chain has an untried neighbour. Neighbours are made by the edits space and tried in its order, which
+    temperature, cost exponent and history decide. What earlier samples taught is used as in the tree search: the menu for the
+    verdict of the base is the first round, and the history begins with the changes.
 
     floor: a length below which it proposes no chain.
     """

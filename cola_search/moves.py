@@ -137,7 +137,7 @@ class ChainWeights:
 
 
 def shortest_length(state: State, skippable: np.ndarray, settings: SearchSettings) -> int:
-    """A length below which no legal chain made from this state can be: what the caps and the layers that no edit may skip leave.
+    """A lower bound on the length of the legal chains made from this state, by the caps and the layers that no edit may skip.
 
     skippable: [L], whether a layer may be skipped.
     """

@@ -1,7 +1,7 @@
-"""What comes out of a search of one sample, and the book that every search keeps of what was scored."""
+"""What comes out of the search of one sample, and the ledger of what was scored that every search keeps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cola_search.chain import Chain
@@ -65,7 +65,7 @@ class Outcome:
 
 @dataclass
 class Ledger:
-    """The book of one sample: every scored chain in order, what was spent, and when something was first found."""
+    """The ledger of one sample: every scored chain in order, what was spent, and when something was first found."""
 
     num_layers: int
     scores: dict[Chain, Score] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Ledger:
         self.shortest_right = min(len(chain), self.shortest_right or len(chain))
 
     def outcome(self, tree: list[tuple[int, int, int, float]]) -> Outcome:
-        """The finished book, with the rows of the tree."""
+        """All that is in the ledger, with the rows of the tree."""
         return Outcome(
             chains=[
                 (chain, score, spent) for (chain, score), spent in zip(self.scores.items(), self.spent, strict=True)
@@ -114,6 +114,12 @@ class Ledger:
             first_shorter=self.first_shorter,
             tree=tree,
         )
+
+
+def check_told(asked: Iterable[Chain], chains: Sequence[Chain], scores: Sequence[Score]) -> None:
+    """Raises ValueError unless these are the chains that a search has asked for, in the same order, with a score each."""
+    if list(chains) != list(asked) or len(scores) != len(chains):
+        raise ValueError("tell() takes exactly the chains of the last ask(), in the same order, with one score each")
 
 
 def final_order(chain: Chain, score: Score) -> tuple[int, float, Chain]:

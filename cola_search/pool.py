@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cola_search.backend import Done, Event, Failed, Lost, Record, ReplicaBackend, Up
+from cola_search.backend import Done, Event, Failed, Lost, RawRecord, ReplicaBackend, Up
 from cola_search.cluster_settings import PoolLimits
 from cola_search.errors import UserError
 
@@ -48,15 +48,15 @@ class Pool:
     def __post_init__(self) -> None:
         self.by_depth = [{} for _ in range(self.limits.calls_in_flight)]
 
-    def run(self) -> Iterator[Record]:
+    def run(self) -> Iterator[RawRecord]:
         """The records of `lumps`, one by one."""
         for records in self.lumps():
             yield from records
 
-    def lumps(self) -> Iterator[list[Record]]:
+    def lumps(self) -> Iterator[list[RawRecord]]:
         """Records in the order in which they arrive, one a sample; those that came together in one list."""
         while self._hand_out():
-            records: list[Record] = []
+            records: list[RawRecord] = []
             for event in self.backend.wait(self._seconds_left()):
                 records += self._take(event)
             records += self._expire()
@@ -140,7 +140,7 @@ class Pool:
 
     # -- taking in ----------------------------------------------------------------------------------------------------
 
-    def _take(self, event: Event) -> list[Record]:
+    def _take(self, event: Event) -> list[RawRecord]:
         match event:
             case Up(replica):
                 self.calls[replica] = deque()
@@ -167,15 +167,15 @@ class Pool:
             self.running[replica] = self.backend.now()
         return sample_ids
 
-    def _accept(self, sample_ids: list[str], records: list[Record]) -> list[Record]:
+    def _accept(self, sample_ids: list[str], records: list[RawRecord]) -> list[RawRecord]:
         found = {record.get("sample"): record for record in records}
         for sample_id in sample_ids:
             self.trouble.pop(sample_id, None)
             if sample_id not in found:
-                found[sample_id] = error_record(sample_id, "the worker returned no record")
+                found[sample_id] = _given_up(sample_id, "the worker returned no record")
         return [found[sample_id] for sample_id in sample_ids]
 
-    def _failed(self, replica: int, sample_ids: list[str], error: str) -> list[Record]:
+    def _failed(self, replica: int, sample_ids: list[str], error: str) -> list[RawRecord]:
         if len(sample_ids) > 1:
             self.alone.extend(sample_ids)  # one of them raised: alone, the others succeed
             return []
@@ -185,9 +185,9 @@ class Pool:
             self.alone.append(sample_ids[0])
             return []
         del self.trouble[sample_ids[0]]
-        return [error_record(sample_ids[0], f"it raised twice: {error}")]
+        return [_given_up(sample_ids[0], f"it raised twice: {error}")]
 
-    def _lost(self, replica: int, error: str, blame: bool) -> list[Record]:
+    def _lost(self, replica: int, error: str, blame: bool) -> list[RawRecord]:
         log.warning("replica %d was lost: %s", replica, error)
         self.running.pop(replica, None)
         self.raised.pop(replica, None)
@@ -195,14 +195,14 @@ class Pool:
         for replicas in self.by_depth:
             replicas.pop(replica, None)
         calls = self.calls.pop(replica)
-        records: list[Record] = []
+        records: list[RawRecord] = []
         if calls:
             records += self._retry(calls.popleft(), error, blame)
         not_begun = [sample_id for sample_ids in calls for sample_id in sample_ids]
         self.ahead.extendleft(reversed(not_begun))
         return records
 
-    def _retry(self, sample_ids: list[str], error: str, blame: bool) -> list[Record]:
+    def _retry(self, sample_ids: list[str], error: str, blame: bool) -> list[RawRecord]:
         """Error records of the samples that are given up; the others are tried again, each alone.
 
         Only a death in a call of one sample counts against that sample: neighbours of a bad sample are not condemned.
@@ -215,7 +215,7 @@ class Pool:
             trouble.deaths += int(blame and len(sample_ids) == 1)
             if trouble.deaths >= self.limits.max_attempts or trouble.losses >= most:
                 del self.trouble[sample_id]
-                given_up.append(error_record(sample_id, f"its replica was lost every time: {error}"))
+                given_up.append(_given_up(sample_id, f"its replica was lost every time: {error}"))
             else:
                 self.alone.append(sample_id)
         return given_up
@@ -227,9 +227,9 @@ class Pool:
             return None
         return max(0.0, next(iter(self.running.values())) + self.limits.call_seconds - self.backend.now())
 
-    def _expire(self) -> list[Record]:
+    def _expire(self) -> list[RawRecord]:
         """Replace the replicas that are sick or whose call takes too long, after all events of `wait` were taken in."""
-        records: list[Record] = []
+        records: list[RawRecord] = []
         for replica, errors in list(self.raised.items()):
             if len(errors) >= MAX_RAISED:
                 error = f"{len(errors)} calls in a row raised, the last: {errors[-1]}"
@@ -249,12 +249,12 @@ class Pool:
                 "the same command; cluster.retry_given_up=true tries the samples again that were given up."
             )
 
-    def _replace(self, replica: int, error: str, blame: bool) -> list[Record]:
+    def _replace(self, replica: int, error: str, blame: bool) -> list[RawRecord]:
         self.backend.discard(replica, error)
         return self._lost(replica, error, blame)
 
 
-def run_pool(backend: ReplicaBackend, work: Iterable[str], limits: PoolLimits | None = None) -> Iterator[Record]:
+def run_pool(backend: ReplicaBackend, work: Iterable[str], limits: PoolLimits | None = None) -> Iterator[RawRecord]:
     """Yield one record a sample id of `work`, in order of arrival; ids are read as they are needed.
 
     A sample that takes its replica down `limits.max_attempts` times, or raises on two replicas, yields an error record
@@ -265,6 +265,6 @@ def run_pool(backend: ReplicaBackend, work: Iterable[str], limits: PoolLimits | 
     return Pool(backend, iter(work), limits or PoolLimits()).run()
 
 
-def error_record(sample_id: str, error: str) -> Record:
+def _given_up(sample_id: str, error: str) -> RawRecord:
     """A record that says why there is no result."""
     return {"sample": sample_id, "error": f"{GIVEN_UP}{error}"}

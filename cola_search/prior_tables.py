@@ -53,9 +53,9 @@ class PriorTables:
     def find(self, samples: Sequence[Any], scorer: "ModelScorer") -> list[Prior]:
         """The prior of every sample; the voids found for a sample serve its decoy too, until `forget`.
 
-        Voids of prompts are read off the search's own base pass, so that they cost nothing more; its last layer, of which
-        the search itself needs a few rows only, then runs over all of them. Voids of answers take a pass of their own,
-        which is charged, and so do those of prompts where chains run one at a time.
+        Voids of prompts are read off the pass in which the search scores the base anyway, and so are free (that pass then runs
+        its last layer over all rows and not only over those that are read). Voids of answers take a pass of their own, which
+        is charged; so do those of prompts where the engine runs one chain at a time.
         """
         if self.settings.prior.kind != "voids":
             return [Prior(self._fixed)] * len(samples)

@@ -1,10 +1,6 @@
 """Per-layer priors: tables [L, 3] with the probability that a layer is skipped, kept, or repeated."""
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from heapq import heapify, heappop, heapreplace
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -65,35 +61,3 @@ def learn_table(
         counts[np.arange(num_layers), np.select([runs == 0, runs == 1], [SKIP, KEEP], REPEAT)] += 1
     table: np.ndarray = counts / counts.sum(axis=1, keepdims=True)
     return table
-
-
-def greedy_menu(
-    solved: Mapping[Chain, AbstractSet[str]], size: int, worth: Callable[[Chain], float] = lambda chain: 1.0
-) -> list[Chain]:
-    """At most `size` chains, each the one that adds most to what the chains before it are worth to the earlier samples.
-
-    solved: chain -> ids of the earlier samples that it solves. A sample counts as the chain of most worth that solves it;
-    with the same worth for all that is greedy cover. Ties go to the shorter chain, then to lower layers. The menu of RE-PoLar
-    (arxiv.org/abs/2609.31360) ranks by coverage alone; differs from the paper: greedy.
-    """
-    best: dict[str, float] = defaultdict(float)
-    menu: list[Chain] = []
-
-    def key(chain: Chain) -> tuple[float, int, Chain]:
-        value = worth(chain)
-        # fsum: the order of a set of texts, in which a plain sum would round, is another one in each process
-        return -math.fsum(max(0.0, value - best[sample]) for sample in solved[chain]), len(chain), chain
-
-    queue = [key(chain) for chain in solved]  # what a chain adds only falls, so that an old key is never too late in it
-    heapify(queue)
-    while queue and len(menu) < size:
-        chain = queue[0][2]
-        if (now := key(chain)) != queue[0]:
-            heapreplace(queue, now)
-            continue
-        if now[0] == 0:
-            break
-        menu.append(chain)
-        heappop(queue)
-        best |= {sample: max(best[sample], worth(chain)) for sample in solved[chain]}
-    return menu

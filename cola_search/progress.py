@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,19 +12,6 @@ from rich.text import Text
 from cola_search.report.tally import Tally
 
 _PLAIN_SECONDS = 30.0
-
-
-class Display(Protocol):
-    """Where the line goes; used in a `with` block."""
-
-    def say(self, text: str) -> None:
-        """A line that stays, above the live one."""
-
-    def show(self, done: int, total: int | None, text: str) -> None:
-        """The state of the run."""
-
-    def close(self) -> None:
-        """Leaves the last state on the screen."""
 
 
 class RunProgress:
@@ -39,7 +26,7 @@ class RunProgress:
         self._earlier = replace(tally)
         self._started = self._began = time.monotonic()
         console = console or Console(stderr=True, highlight=False)
-        self._display: Display = LiveDisplay(console, total) if console.is_terminal else PlainDisplay(console)
+        self._display = LiveDisplay(console, total) if console.is_terminal else PlainDisplay(console)
 
     def say(self, text: str) -> None:
         """Prints a line that stays."""
@@ -76,7 +63,7 @@ class RunProgress:
         return max(1e-9, time.monotonic() - self._began)
 
     def _first_work(self, replicas: int) -> float:
-        """When the first sample was begun, as the replicas' own seconds tell; starting up is no pace.
+        """When the first sample was begun, reckoned from the seconds that replicas worked: the time to start them is no pace.
 
         Never before this process began, and never later than an earlier answer.
         """

@@ -74,10 +74,11 @@ class LayerDraws:
         self._inside = self._chances(settings.min_length)
 
     def _chances(self, shortest: int) -> np.ndarray:
-        """How likely a chain stays inside the caps, by its next layer, and edits and positions so far, [L + 1, E + 2, longest + 2].
+        """The probability that a chain ends inside the caps, [L + 1, E + 2, longest + 2]: by the next layer to decide on, and by
+        the edits and positions so far.
 
-        The last of each stands for one too many, which has no chance. As in the tree, the chain that plain appends complete
-        has to be inside after every edit.
+        The last index of edits and of positions stands for one too many, whose probability is 0. As in the tree, the chain
+        that plain appends would complete has to be inside the caps after every edit.
         """
         num_layers = len(self._weights)
         inside = np.zeros((num_layers + 1, self._most + 2, self._longest + 2))

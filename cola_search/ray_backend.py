@@ -23,7 +23,7 @@ from cola_search.slot import Slot
 
 log = logging.getLogger(__name__)
 
-# Replicas in a row that raised, died or could not take part, while they loaded: if nothing else is up or may be, the run ends.
+# How many replicas in a row may fail while they load (raise, die, or be refused) before the run ends, if no other is up or loads.
 MAX_BAD_STARTS = {"error": 3, "died": 8, "refused": 3}
 TEND_SECONDS = 1.0  # between two looks at the cluster while a replica is missing
 CALM_TEND_SECONDS = 5.0  # the same when all are up
@@ -43,7 +43,7 @@ class RayBackend:
         self.up: dict[int, Slot] = {}
         self.woken: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self.replicas_made = 0
-        # Told, or since the first model was loaded: what came out there holds for all.
+        # Whether what a replica reserves is fixed: by the settings, or by the first replica that loaded its model.
         self.need_settled = settings.gpus_per_replica != AUTO
         self.bad_starts: Counter[str] = Counter()
         self.next_tend = 0.0
@@ -154,7 +154,7 @@ class RayBackend:
         return []
 
     def _may_come_up(self) -> bool:
-        """Whether another replica that did not fail yet loads, or is loaded: it may be the one that the run's facts are of."""
+        """Whether another replica, which has not failed yet, is loading or loaded: it may be the first to take part in the run."""
         return any(
             slot.actor is not None and not slot.failures and (slot.joining or not slot.waiting) for slot in self.slots
         )

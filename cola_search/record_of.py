@@ -29,7 +29,7 @@ def make_record(settings: Settings, finding: "Finding", num_layers: int) -> dict
     front = [_found(chain, found[chain], verified.get(chain)) for chain, _ in outcome.front]
     base = base_verdict(outcome, verified)
     record = Record(
-        **_identity(settings, finding.sample, num_layers),
+        **_identity(settings, finding.sample.id, num_layers, finding.sample),
         base=base,
         chains=[_evaluated(*row) for row in outcome.chains],
         tree=[TreeRow(*row) for row in outcome.tree],
@@ -54,21 +54,27 @@ def make_record(settings: Settings, finding: "Finding", num_layers: int) -> dict
     return record.to_dict()
 
 
-def error_record(settings: Settings, sample: "Sample", num_layers: int, error: str) -> dict[str, Any]:
-    """The record of a sample that could not be searched."""
+def error_record(
+    settings: Settings, sample_id: str, error: str, num_layers: int = 0, sample: "Sample | None" = None
+) -> Record:
+    """The record of a sample that could not be searched; without the sample, where not even that could be made.
+
+    num_layers: 0 where no replica told it.
+    """
     counts = Counts(simulations=0, evaluations=0, layer_executions=0.0)
-    return Record(**_identity(settings, sample, num_layers), counts=counts, seconds=0.0, error=error).to_dict()
+    known = _identity(settings, sample_id, num_layers, sample)
+    return Record(**known, counts=counts, seconds=0.0, error=error)
 
 
-def _identity(settings: Settings, sample: "Sample", num_layers: int) -> dict[str, Any]:
+def _identity(settings: Settings, sample_id: str, num_layers: int, sample: "Sample | None") -> dict[str, Any]:
     return {
-        "sample": sample.id,
+        "sample": sample_id,
         "task": settings.task.name,
         "model": settings.model.name,
         "num_layers": num_layers,
-        "question": sample.question,
-        "choices": sample.choices,
-        "gold": sample.gold,
+        "question": sample.question if sample else "",
+        "choices": sample.choices if sample else None,
+        "gold": sample.gold if sample else None,
         "seed": settings.seed,
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from cola_search import __version__
 from cola_search.control_records import Control, Probe
 from cola_search.errors import UserError
 
@@ -16,13 +17,6 @@ SCHEMA = 3
 1: as 2 without `probes` and `prior`.
 2: as 3 without `verified`, which is read off `base`, `front` and `best`: no other verdicts of stock transformers were kept.
 """
-
-
-def package_version() -> str:
-    """The version of cola_search that is running."""
-    import cola_search
-
-    return str(cola_search.__version__)
 
 
 class Evaluated(NamedTuple):
@@ -128,7 +122,7 @@ class Record:
     """All that is known of one searched sample. Two runs with the same seed differ in `seconds` only."""
 
     schema: int = SCHEMA
-    version: str = field(default_factory=package_version)
+    version: str = __version__
     """Version of cola_search that wrote the line."""
     sample: str
     """Id of the sample, unique in the file."""
@@ -164,6 +158,26 @@ class Record:
     error: str | None = None
     """Why the sample failed; such a record is neither right nor wrong and enters no rate."""
 
+    @property
+    def base_right(self) -> bool | None:
+        """Whether the untouched model is right, verified where it was verified; None for a sample that failed."""
+        return None if self.error is not None or self.base is None else self.base.right
+
+    @property
+    def outcome(self) -> str:
+        """error, fixed, unsolved, shortened or same."""
+        if self.base_right is None:
+            return "error"
+        if not self.base_right:
+            return "unsolved" if self.best is None else "fixed"
+        return "shortened" if self.best is not None and self.best.length < self.num_layers else "same"
+
+    def answer_text(self, answer: int | str | None) -> str | None:
+        """The option that an index names, or the text itself."""
+        if self.choices is not None and isinstance(answer, int) and 0 <= answer < len(self.choices):
+            return self.choices[answer]
+        return None if answer is None else str(answer)
+
     def is_right(self, row: Evaluated) -> bool:
         """Whether a chain of this record is right: by stock transformers where they judged it, else by the search."""
         return self.verified.get(row.chain, row.correct == 1)
@@ -175,22 +189,6 @@ class Record:
     def to_line(self) -> str:
         """One line of JSON without its newline."""
         return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-
-    @classmethod
-    def failed(cls, sample: str, error: str, *, task: str, model: str, num_layers: int, seed: int) -> Self:
-        """The record of a sample that nothing could be found out about."""
-        counts = Counts(simulations=0, evaluations=0, layer_executions=0.0)
-        return cls(
-            sample=sample,
-            error=error,
-            task=task,
-            model=model,
-            num_layers=num_layers,
-            question="",
-            counts=counts,
-            seconds=0.0,
-            seed=seed,
-        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

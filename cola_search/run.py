@@ -13,6 +13,7 @@ from cola_search.order import longest_first
 from cola_search.pool import GIVEN_UP, Pool
 from cola_search.prior_tables import check_apart
 from cola_search.progress import RunProgress
+from cola_search.record_of import error_record
 from cola_search.record_writer import RecordWriter
 from cola_search.records import Record, read_records
 from cola_search.report.page import write_report
@@ -125,10 +126,7 @@ def make_worker(settings: Settings) -> Any:
 
 def _record(settings: Settings, data: dict[str, Any]) -> Record:
     """The record of what came back; a sample whose replica was lost has nothing but its id and the reason."""
-    if "task" in data:
-        return Record.from_dict(data)
-    task, model = settings.task.name, settings.model.name
-    return Record.failed(data["sample"], data["error"], task=task, model=model, num_layers=0, seed=settings.seed)
+    return Record.from_dict(data) if "task" in data else error_record(settings, data["sample"], data["error"])
 
 
 def _facts(task: Any) -> TaskFacts:

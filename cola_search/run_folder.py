@@ -26,9 +26,9 @@ from typing import Any
 
 import yaml
 
+from cola_search import __version__
 from cola_search.errors import FolderRefused, UserError
 from cola_search.record_writer import sync
-from cola_search.records import package_version
 
 CONFIG, PROVENANCE, RECORDS = "config.yaml", "provenance.json", "records.jsonl"
 SETTLED = "settled.json"
@@ -101,7 +101,7 @@ def provenance(command: str) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
-        "cola_search": package_version(),
+        "cola_search": __version__,
         "commit": git_commit(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

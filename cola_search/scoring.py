@@ -62,12 +62,11 @@ class Scorer(Protocol):
     layer_executions: layers run so far, each over one sample's prompt: the unit of cost.
     """
 
-    layer_executions: float
-
+    @property
+    def layer_executions(self) -> float: ...
     def score(self, sample: Any, chains: Sequence[Chain]) -> list[Score]: ...
-
     def score_many(self, work: Work) -> list[Scored]: ...
-
+    def price_many(self, work: Work) -> list[Priced]: ...
     def release(self, sample: Any) -> None: ...
 
 
@@ -133,7 +132,7 @@ class ModelScorer:
         priced: list[Priced] = []
         for start in range(0, len(work), self.settings.samples_in_flight):
             part = work[start : start + self.settings.samples_in_flight]
-            # an account each, for entries with the same requests share a session
+            # entries with the same requests share a session; each gets a copy that counts its own cost
             opened = self._open([sample for sample, _ in part])
             sessions = [replace(session, layer_executions=0.0, shared_layers=0.0) for session in opened]
             answers = self.engine.answer(
@@ -194,8 +193,8 @@ class ModelScorer:
     def _key(self, sample: Sample) -> tuple:
         """A decoy shares the states of its sample where their requests are the same: it is that with another gold answer.
 
-        An id alone would not do: items of two splits may have the same. Nor would requests: what an item costs must not
-        depend on whether its twin is searched beside it.
+        The id alone is not enough, for items of two splits may have the same. Nor are the requests: what an item costs must not
+        depend on whether another item with the same requests is searched beside it.
         """
         item = sample.id.removesuffix("/decoy")
         if self.engine.generates:

@@ -1,28 +1,11 @@
 """The settings of a search, checked before anything is loaded."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_origin
 
 from cola_search.errors import UserError
 
-Algorithm = Literal["mcts", "random", "hill_climbing", "greedy", "beam", "drllm_released"]
-SpaceName = Literal["partial", "edits"]
-Selection = Literal["puct", "uct"]
-VisitTotal = Literal["parent", "global"]
-Reward = Literal["lexicographic", "margin", "binary"]
-Backup = Literal["best", "mean"]
-Stop = Literal["none", "first_fix", "improved"]
-
-_CHOICES = {
-    "algorithm": Algorithm,
-    "space": SpaceName,
-    "selection": Selection,
-    "visit_total": VisitTotal,
-    "reward": Reward,
-    "backup": Backup,
-    "stop": Stop,
-}
 _AT_LEAST = {
     "simulations": 1,
     "wave": 1,
@@ -94,18 +77,18 @@ class SearchSettings:
     beam_width, neighbours: chains kept by beam, and edits of each tried in a round; None: greedy all, others a wave.
     """
 
-    algorithm: Algorithm = "mcts"
-    space: SpaceName = "partial"
+    algorithm: Literal["mcts", "random", "hill_climbing", "greedy", "beam", "drllm_released"] = "mcts"
+    space: Literal["partial", "edits"] = "partial"
     simulations: int = 100
     max_layer_executions: float | None = None
     wave: int = 16
     wave_ramp: float = 0.25
-    selection: Selection = "puct"
+    selection: Literal["puct", "uct"] = "puct"
     c: float = 0.3
     length_penalty: float = 0.0
-    visit_total: VisitTotal = "parent"
-    reward: Reward = "lexicographic"
-    backup: Backup = "best"
+    visit_total: Literal["parent", "global"] = "parent"
+    reward: Literal["lexicographic", "margin", "binary"] = "lexicographic"
+    backup: Literal["best", "mean"] = "best"
     temperature: float = 0.0
     widening: float = 0.0
     widening_exponent: float = 0.5
@@ -121,17 +104,17 @@ class SearchSettings:
     min_length: int = 1
     max_edits: int | None = None
     nested: bool = True
-    stop: Stop = "none"
+    stop: Literal["none", "first_fix", "improved"] = "none"
     improved_by: int = 1
     target_length: int | None = None
     beam_width: int = 4
     neighbours: int | None = None
 
     def __post_init__(self) -> None:
-        for key, literal in _CHOICES.items():
-            choices = get_args(literal)
-            if getattr(self, key) not in choices:
-                raise UserError(f"search.{key}={getattr(self, key)!r} is not one of {', '.join(choices)}.")
+        for field in fields(self):
+            choices, value = get_args(field.type), getattr(self, field.name)
+            if get_origin(field.type) is Literal and value not in choices:
+                raise UserError(f"search.{field.name}={value!r} is not one of {', '.join(choices)}.")
         for key, least in _AT_LEAST.items():
             value = getattr(self, key)
             if value is not None and not (math.isfinite(value) and value >= least):

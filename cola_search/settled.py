@@ -1,7 +1,7 @@
-"""What the settings leave to the machine is settled once: by the first replica, for all replicas and for every resume.
+"""What the settings leave open, such as `auto`, is settled once: by the first replica, for all replicas and every resume.
 
-The facts are keyed as the settings that they are about, and kept in settled.json. `engine.memory` is handed to every
-replica and a hub model's commit is pinned; the others must come out the same on every replica.
+The facts are keyed by the settings that they are about, and kept in settled.json. `engine.memory` is handed to every replica, and
+of a model from the hub the commit; of the others every replica must come to the same by itself.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,6 @@
 """What may be done next to a chain: the two search spaces, with the priors and caps of their moves."""
 
 from collections.abc import Hashable
-from typing import Protocol
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from cola_search.history import History
 from cola_search.moves import (
     NO_MOVES,
     ChainWeights,
-    Edit,
     Moves,
     State,
     draw_order,
@@ -21,21 +19,6 @@ from cola_search.moves import (
 )
 from cola_search.priors import SKIP
 from cola_search.settings import SearchSettings
-
-
-class Space(Protocol):
-    """What the search needs to know of a space."""
-
-    kinds: tuple[Edit, ...]
-    history: History
-
-    def root(self) -> State: ...
-    def planted(self, chain: Chain) -> State: ...
-    def moves(self, state: State) -> Moves: ...
-    def child(self, state: State, move: int) -> State: ...
-    def key(self, state: State) -> Hashable: ...
-    def rank(self, state: State) -> int: ...
-    def floor(self, state: State) -> int: ...
 
 
 class _Edits:
@@ -52,7 +35,7 @@ class _Edits:
         self._skippable = table[:, SKIP] > 0
 
     def floor(self, state: State) -> int:
-        """A length below which no chain can be that moves lead to from here."""
+        """A lower bound on the length of the chains that moves lead to from here."""
         return shortest_length(state, self._skippable, self._settings)
 
 
@@ -212,6 +195,9 @@ class EditsSpace(_Edits):
             frozen = frozen[:start] + (True,) * (size * runs) + frozen[start + size :]
         chain, block = edited(state.chain, start, size, runs), state.chain[start : start + size]
         return State(chain, state.edits + 1, frozen=frozen, before=state.chain, block=block)
+
+
+Space = PartialSpace | EditsSpace
 
 
 def renewed(space: Space, state: State, moves: Moves, tried: int) -> Moves:

@@ -4,6 +4,11 @@ from cola_search.outcome import Ledger
 from cola_search.settings import SearchSettings
 
 
+def finished(ledger: Ledger, settings: SearchSettings, floor: int) -> bool:
+    """True iff the search has reached its goal or spent its budget; floor: a length below which no chain is legal."""
+    return goal_reached(ledger, settings, floor) or out_of_budget(ledger, settings)
+
+
 def out_of_budget(ledger: Ledger, settings: SearchSettings) -> bool:
     """True iff the simulations or the layer executions are spent."""
     limit = settings.max_layer_executions

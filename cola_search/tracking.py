@@ -6,9 +6,8 @@ from typing import Any, Protocol, Self
 
 from cola_search.config import Settings
 from cola_search.records import Record
-from cola_search.report.formats import answer_text
 from cola_search.report.summary import Summary
-from cola_search.report.tally import Tally, base_right, outcome
+from cola_search.report.tally import Tally
 
 AXES = ("samples", "simulations", "layer_executions")
 """What every scalar is drawn against: `by_samples/fixed`, `by_simulations/fixed`, ..."""
@@ -99,14 +98,14 @@ def scalars(tally: Tally) -> dict[str, float]:
 
 def row(record: Record) -> list[Any]:
     """The row of a sample, as COLUMNS names it."""
-    right, best = base_right(record), record.best
+    right, best = record.base_right, record.best
     saved = None if best is None else record.num_layers - best.length
     return [
         record.sample,
-        outcome(record),
+        record.outcome,
         record.question,
-        answer_text(record, record.gold),
-        None if record.base is None else answer_text(record, record.base.prediction),
+        record.answer_text(record.gold),
+        None if record.base is None else record.answer_text(record.base.prediction),
         right,
         None if best is None else best.chain,
         None if best is None else best.length,

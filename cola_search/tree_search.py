@@ -10,16 +10,14 @@ import numpy as np
 from cola_search.chain import Chain
 from cola_search.lessons import NO_LESSONS, Lessons
 from cola_search.moves import Moves, State
-from cola_search.outcome import Ledger, Milestone, Outcome, Score
+from cola_search.outcome import Ledger, Outcome, Score, check_told
 from cola_search.priors import check_table
 from cola_search.rewards import reward_rule
 from cola_search.selection import NOTHING, best_allowed, length_term, puct, uct, widening_limit
 from cola_search.settings import SearchSettings
 from cola_search.space import Space, make_space, renewed
-from cola_search.stopping import goal_reached, out_of_budget
+from cola_search.stopping import finished
 from cola_search.tree import Tree
-
-__all__ = ["Milestone", "Outcome", "Score", "Search", "SearchSettings"]
 
 EXPAND = -2  # the choice at a node is to try a new move
 NOT_SCORED = -1  # the chain index of a node whose chain was never told
@@ -71,8 +69,7 @@ class Search:
         """True iff there is nothing left to ask for: stopped, out of budget, solved, or out of chains."""
         if self._waiting or not self._ledger.scores:
             return False
-        reached = goal_reached(self._ledger, self._settings, self._floor)
-        return reached or out_of_budget(self._ledger, self._settings) or self._tree.is_closed(Tree.ROOT)
+        return self._tree.is_closed(Tree.ROOT) or finished(self._ledger, self._settings, self._floor)
 
     def ask(self) -> list[Chain]:
         """The next wave of distinct chains, none of them scored before; empty iff the search is done."""
@@ -120,10 +117,7 @@ class Search:
 
     def tell(self, chains: Sequence[Chain], scores: Sequence[Score], layer_executions: float = 0.0) -> None:
         """Takes in the scores of the chains of the last ask, in its order, and the layer executions that they cost."""
-        if list(chains) != list(self._waiting) or len(scores) != len(self._waiting):
-            raise ValueError(
-                "tell() takes exactly the chains of the last ask(), in the same order, with one score each"
-            )
+        check_told(self._waiting, chains, scores)
         if not self._ledger.scores:
             self._open_menu(scores[0].right)
         self._ledger.record(chains, scores, layer_executions)

@@ -110,7 +110,7 @@ def _value(key: str, text: str) -> Any:
 def _run(options: Options, settings: Settings, folder: Path) -> str:
     from cola_search.model.loading import load_model
     from cola_search.model.voids import check_rule, find_voids_many
-    from cola_search.tasks import load_task
+    from cola_search.tasks.load import load_task
 
     check_rule(options.alpha, options.phase_names, options.change)
     try:

@@ -35,7 +35,7 @@ class WandbTracker:
 
     Rows, scalars and pictures are sent at a growing stride, so that a million samples are not a million versions of
     the table. Pictures are of all records of the folder, those of earlier commands too; so is the table of an offline run,
-    for what is sent of a run last takes the place of its table. Steps go on after those of the folder's earlier commands.
+    because the table that is sent last replaces all earlier ones. Steps go on after those of the folder's earlier commands.
     What goes wrong on W&B's side is logged once and stops the tracking, not the search.
     """
 

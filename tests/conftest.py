@@ -14,8 +14,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from cola_search.model.loading import LoadedModel, load_model, model_config
-from cola_search.model.loading import with_overrides as configure
+from cola_search.model.config import model_config
+from cola_search.model.config import with_overrides as configure
+from cola_search.model.loading import LoadedModel, load_model
 
 torch.set_num_threads(1)
 

@@ -65,7 +65,7 @@ class MakeBelieve(TorchFunctionMode):
         if func in WAITS:
             self.waits.append(func.__name__)
         told = func in INDEXING and tensors[0] in self.places
-        # a mask that stands for attention (ragged.py) is a subclass, and sees to its device itself
+        # a mask that stands for attention (attention.py) is a subclass, and sees to its device itself
         hosts = [t for t in tensors if t not in self.places and t.dim() and type(t) in (Tensor, torch.nn.Parameter)]
         if len(places) + bool(hosts and not told) > 1:
             raise RuntimeError(f"{func} mixes {sorted(map(str, places | ({HOST} if hosts else set())))}")

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -153,42 +154,30 @@ def _record(index: int, num_layers: int, evaluations: int, seed: int, generated:
     )
     if index == 1 and choices:
         choices[0] = "</script><b>bold</b>"
-    gold: int | str = f"{7 * index + 1}" if generated else int(rng.integers(0, 4))
-    name = f"{task}-{index:05d}"
+    known: dict[str, Any] = {
+        "version": "0.1.0",
+        "sample": f"{task}-{index:05d}",
+        "task": task,
+        "model": "smollm2",
+        "num_layers": num_layers,
+        "question": question,
+        "choices": choices,
+        "gold": f"{7 * index + 1}" if generated else int(rng.integers(0, 4)),
+        "seed": seed,
+    }
     if failed:
-        return Record(
-            version="0.1.0",
-            sample=name,
-            task=task,
-            model="smollm2",
-            num_layers=num_layers,
-            question=question,
-            choices=choices,
-            gold=gold,
-            counts=Counts(simulations=0, evaluations=0, layer_executions=0.0),
-            seconds=0.1,
-            seed=seed,
-            error="RuntimeError: out of memory <b>",
-        )
+        counts = Counts(simulations=0, evaluations=0, layer_executions=0.0)
+        return Record(**known, counts=counts, seconds=0.1, error="RuntimeError: out of memory <b>")
     chains, tree = _search(_Sample(rng, num_layers), evaluations)
     if generated:
         chains = [row._replace(margin=None) for row in chains]
-    return _finish(name, index, rng, chains, tree, question, choices, gold, num_layers, seed, task)
+    return _finish(known, index, rng, chains, tree)
 
 
 def _finish(
-    name: str,
-    index: int,
-    rng: np.random.Generator,
-    chains: list[Evaluated],
-    tree: list[TreeRow],
-    question: str,
-    choices: list[str] | None,
-    gold: int | str,
-    num_layers: int,
-    seed: int,
-    task: str,
+    known: dict[str, Any], index: int, rng: np.random.Generator, chains: list[Evaluated], tree: list[TreeRow]
 ) -> Record:
+    num_layers, choices, gold = known["num_layers"], known["choices"], known["gold"]
     right = sorted((len(Chain.parse(row.chain)), position) for position, row in enumerate(chains) if row.correct)
     base_right = bool(chains[0].correct)
     best = None
@@ -203,29 +192,17 @@ def _finish(
             prediction=gold,
         )
     wrong = "wrong" if choices is None else (int(gold) + 1) % 4
-    first = next(
-        (Cost(evaluations=i + 1, layer_executions=row.layer_executions) for i, row in enumerate(chains) if row.correct),
-        None,
-    )
-    shorter = next(
-        (
-            Cost(evaluations=i + 1, layer_executions=row.layer_executions)
-            for i, row in enumerate(chains)
-            if row.correct and len(Chain.parse(row.chain)) < num_layers
-        ),
-        None,
-    )
+    found = [
+        (len(Chain.parse(row.chain)), Cost(evaluations=i + 1, layer_executions=row.layer_executions))
+        for i, row in enumerate(chains)
+        if row.correct
+    ]
+    first = next((cost for _, cost in found), None)
+    shorter = next((cost for length, cost in found if length < num_layers), None)
     reached, lucky = bool(rng.random() < 0.8), bool(base_right or rng.random() < 0.7)
     spent = chains[-1].layer_executions
     return Record(
-        version="0.1.0",
-        sample=name,
-        task=task,
-        model="smollm2",
-        num_layers=num_layers,
-        question=question,
-        choices=choices,
-        gold=gold,
+        **known,
         base=BaseVerdict(
             correct=base_right, prediction=gold if base_right else wrong, margin=chains[0].margin, verified=base_right
         ),
@@ -257,5 +234,4 @@ def _finish(
         ),
         verification=Verification(checked=2, agreed=2 - (index % 25 == 7), near_ties=int(index % 10 == 3)),
         seconds=round(float(rng.random()) + 0.5, 3),
-        seed=seed,
     )

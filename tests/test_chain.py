@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cola_search.chain import Chain
+from cola_search.chain import Chain, undone_chains
 from cola_search.errors import UserError
 
 chains = st.lists(st.integers(0, 12), min_size=1, max_size=40).map(Chain)
@@ -154,3 +154,29 @@ def test_counting_for_a_model_that_is_too_small_is_refused() -> None:
 
 def test_the_identity_chain_runs_every_layer_once_in_order() -> None:
     assert Chain.identity(3) == (0, 1, 2)
+
+
+def undone(text: str) -> list[str]:
+    return [str(chain) for chain in undone_chains(Chain.parse(text), 8)]
+
+
+@pytest.mark.parametrize(
+    ("chain", "expected"),
+    [
+        ("0-7", []),
+        ("0-2 5-7", []),  # one edit: without it, it is the whole model
+        ("2-7", []),
+        ("0-5", []),
+        ("0-1 (2-3)x2 4-7", []),
+        ("2-5", ["0-5", "2-7"]),
+        ("0 3-4 7", ["0-4 7", "0 3-7"]),
+        ("0-1 (2-3)x4 4-6", ["0-6", "0-1 (2-3)x4 4-7"]),
+        ("0-1 (3)x2 6-7", ["0-2 (3)x2 6-7", "0-1 3 6-7", "0-1 (3)x2 4-7"]),
+    ],
+)
+def test_each_skip_and_each_repeat_is_undone_alone(chain: str, expected: list[str]) -> None:
+    assert undone(chain) == [str(Chain.parse(text)) for text in expected]
+
+
+def test_the_same_gap_in_every_run_of_a_repeat_is_one_edit() -> None:
+    assert undone("0-2 4 2 4-7") == ["0-1 (2-4)x2 5-7", "0-2 4-7"]

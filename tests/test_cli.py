@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from record_fixture import record
 
-from cola_search import cli, listing
+from cola_search import cli, sweep
 from cola_search.cli import main
 from cola_search.command import read_command
 from cola_search.config import Settings
@@ -169,7 +169,7 @@ def test_a_job_whose_folder_is_another_runs_has_failed_in_its_sweep(
     assert "1 of 2 jobs failed" in capfd.readouterr().err
     assert Path("out/seed=1.REFUSED").read_text() == "run_dir: it holds a run with other settings: samples\n"
     assert not Path("out/seed=1/FAILED").exists()
-    assert [job is None for job in listing.sweep_jobs(Path("out")).values()] == [False, True]
+    assert [job is None for job in sweep.sweep_jobs(Path("out")).values()] == [False, True]
 
 
 def test_a_folder_that_cannot_be_made_is_told(runs: _Runs, capfd: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from cluster_workers import EnvironmentWorker, TellingWorker
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from cola_search.backend import Record, Worker
+from cola_search.backend import RawRecord, Worker
 from cola_search.cluster import make_backend
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.config import compose_settings
@@ -57,13 +57,13 @@ def settings(**changes: object) -> ClusterSettings:
 
 def run(
     work: list[str], factory: Callable[[], Worker] = TellingWorker, per_call: int = 1, **changes: object
-) -> list[Record]:
+) -> list[RawRecord]:
     chosen = settings(**changes)
     with make_backend(chosen, factory) as backend:
         return list(run_pool(backend, work, chosen.limits(per_call)))
 
 
-def values(records: list[Record]) -> dict[str, str]:
+def values(records: list[RawRecord]) -> dict[str, str]:
     """What a record says, by sample, without the process that said it; fails if a sample occurs twice."""
     assert len({record["sample"] for record in records}) == len(records)
     return {record["sample"]: record["value"] if record["error"] is None else record["error"] for record in records}

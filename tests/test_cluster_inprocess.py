@@ -3,7 +3,7 @@
 import pytest
 from cluster_workers import TellingWorker, refuses
 
-from cola_search.backend import Record
+from cola_search.backend import RawRecord
 from cola_search.cluster import InProcessBackend, make_backend
 from cola_search.cluster_settings import ClusterSettings, PoolLimits
 from cola_search.errors import UserError
@@ -12,7 +12,7 @@ from cola_search.pool import run_pool
 IDS = [f"s{i}" for i in range(5)]
 
 
-def run(work: list[str], per_call: int = 1, **changes: object) -> list[Record]:
+def run(work: list[str], per_call: int = 1, **changes: object) -> list[RawRecord]:
     settings = ClusterSettings(mode="inprocess", **changes)  # type: ignore[arg-type]
     with make_backend(settings, TellingWorker) as backend:
         return list(run_pool(backend, work, settings.limits(per_call)))

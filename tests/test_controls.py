@@ -15,7 +15,7 @@ from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.scoring import ModelScorer
-from cola_search.tasks import load_task
+from cola_search.tasks.load import load_task
 
 ALL = ControlSettings(pass_at_k=3, shuffle=3, transfer=3, undo_one_edit=True)
 CHAIN = Chain.parse("0-1 3 5")

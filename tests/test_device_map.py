@@ -19,12 +19,12 @@ from cola_search import Chain, ModelScorer, find_voids, load_model, load_task
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.caches import CACHE_NAMES, cache_name
+from cola_search.model.compatibility import trial_failure
 from cola_search.model.config import ModelConfig
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.executor import Executor
 from cola_search.model.layer_watch import watch_layers
 from cola_search.model.loading import LoadedModel
-from cola_search.model.riding import rides
 from cola_search.model.surgery import apply_chain, self_check
 from cola_search.model.void_skipping import skip_voids
 from cola_search.model.voids import NormRecorder
@@ -146,7 +146,7 @@ def test_a_wave_waits_for_the_gpu_once(on_a_gpu: tuple[LoadedModel, MakeBelieve]
 
 @pytest.mark.parametrize("keep_kv", [False, True])
 def test_the_engine_never_mixes_two_devices(on_two_gpus: PreTrainedModel, keep_kv: bool) -> None:
-    assert rides(Executor(Anatomy(on_two_gpus), 10**6, keep_kv=keep_kv), on_two_gpus) is None
+    assert trial_failure(Executor(Anatomy(on_two_gpus), 10**6, keep_kv=keep_kv), on_two_gpus) is None
 
 
 def test_final_states_come_from_every_layer_to_one_device(on_two_gpus: PreTrainedModel) -> None:

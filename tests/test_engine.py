@@ -9,7 +9,7 @@ import pytest
 import torch
 from families import tiny
 from lm_eval.api.instance import Instance
-from test_riding import DYNAMIC, LONGROPE
+from test_compatibility import DYNAMIC, LONGROPE
 
 from cola_search.chain import Chain
 from cola_search.errors import UserError
@@ -56,16 +56,16 @@ def expect_stock(engine: Engine, samples: list[Any], chains: list[Chain]) -> Non
 
 
 def failing(error: Exception):
-    def rides(executor: object, hf: object) -> None:
+    def trial_failure(executor: object, hf: object) -> None:
         raise error
 
-    return rides
+    return trial_failure
 
 
 def test_a_family_that_cannot_ride_runs_one_chain_at_a_time_and_says_so(
     tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine_module, "rides", failing(TypeError("no packed rows")))
+    monkeypatch.setattr(engine_module, "trial_failure", failing(TypeError("no packed rows")))
     assert Engine(tiny_model, EngineSettings(memory="50MB"), generates=False).batched is None
     assert "runs one chain at a time" in caplog.text
 
@@ -111,7 +111,7 @@ def test_generation_settings_that_ask_for_nothing_keep_a_checkpoint_on_the_engin
 def test_memory_that_does_not_suffice_is_refused_and_not_taken_for_a_family_that_cannot_ride(
     tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(engine_module, "rides", failing(error))
+    monkeypatch.setattr(engine_module, "trial_failure", failing(error))
     with pytest.raises(UserError, match=r"engine\.memory=50MB does not fit"):
         Engine(tiny_model, EngineSettings(memory="50MB"), generates=False)
 
@@ -128,7 +128,7 @@ def test_memory_that_does_not_suffice_is_refused_and_not_taken_for_a_family_that
 def test_a_device_that_fails_ends_the_start_and_is_not_taken_for_a_family_that_cannot_ride(
     tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(engine_module, "rides", failing(error))
+    monkeypatch.setattr(engine_module, "trial_failure", failing(error))
     with pytest.raises(type(error), match=str(error)[:10]):
         Engine(tiny_model, EngineSettings(memory="50MB"), generates=False)
 

@@ -13,12 +13,12 @@ from transformers import PreTrainedModel
 from cola_search.errors import UserError
 from cola_search.model import batches as batches_module
 from cola_search.model import executor as executor_module
-from cola_search.model import ragged as ragged_module
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.attention import Group
 from cola_search.model.batches import Item
+from cola_search.model.compatibility import stock_logits, stock_rows, trial_failure
 from cola_search.model.decode import Decoder
 from cola_search.model.executor import Executor
-from cola_search.model.riding import rides, stock_logits, stock_rows
 
 BYTES = 1_000_000
 SEQUENCES = [[5, 6, 7, 8, 9, 10, 4], [5, 6, 7, 11, 12], [5, 6, 7, 8, 3]]
@@ -58,7 +58,7 @@ def test_a_family_rides_with_packed_options_shared_prefixes_and_sliding_windows(
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - ONE_BY_ONE))
 def test_a_family_decodes_a_step_from_shared_prompt_keys_as_stock_does(family: str) -> None:
     model = tiny(family)
-    assert rides(Executor(Anatomy(model), BYTES, keep_kv=True), model) is None
+    assert trial_failure(Executor(Anatomy(model), BYTES, keep_kv=True), model) is None
 
 
 def test_a_prefix_that_chains_share_is_run_once(llama: PreTrainedModel) -> None:
@@ -112,18 +112,18 @@ def test_items_of_unlike_length_share_layer_calls_without_a_padded_row(
 ) -> None:
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
     work = two_items(executor)
-    real, real_attend, shapes, seen = executor.anatomy.run_layer, ragged_module.attend, [], set()
+    real, real_attend, shapes, seen = executor.anatomy.run_layer, Group.attend, [], set()
 
     def run_layer(layer, hidden, *rest):
         shapes.append(hidden.shape[:2])
         return real(layer, hidden, *rest)
 
-    def attend(query, key, *rest, **more):
-        seen.add((query.shape[2], key.shape[2]))
-        return real_attend(query, key, *rest, **more)
+    def attend(group, *rest, **more):
+        seen.add(tuple(group.mask.shape[2:]))
+        return real_attend(group, *rest, **more)
 
     monkeypatch.setattr(executor.anatomy, "run_layer", run_layer)
-    monkeypatch.setattr(ragged_module, "attend", attend)
+    monkeypatch.setattr(Group, "attend", attend)
     executor.run([(item, [(0, 1, 2)]) for item, _ in work])
     sizes = [item.size for item, _ in work]
     rows, reads = np.sum(sizes, axis=0).tolist()
@@ -139,7 +139,7 @@ def test_a_family_whose_attention_mixes_up_sequences_is_found_out_and_its_items_
 
     monkeypatch.setattr(batches_module, "ragged_mask", plain)
     executor = Executor(Anatomy(llama), BYTES, samples_in_flight=2)
-    assert rides(executor, llama) is None
+    assert trial_failure(executor, llama) is None
     assert not executor.mixes
     work = two_items(executor)
     expect_stock(llama, executor, work[0][0], CHAINS, executor.run(work)[0])
@@ -406,7 +406,7 @@ def test_the_model_is_untouched_by_the_engine(llama: PreTrainedModel) -> None:
 def test_a_family_that_cannot_ride_is_found_out(family: str) -> None:
     model = tiny(family)
     try:
-        reason = rides(Executor(Anatomy(model), BYTES), model)
+        reason = trial_failure(Executor(Anatomy(model), BYTES), model)
     except Exception as error:
         reason = str(error)
     assert reason

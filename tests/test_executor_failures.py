@@ -10,8 +10,8 @@ from test_executor import BYTES, CHAINS, READS, SEQUENCES, expect_stock
 
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.compatibility import trial_failure
 from cola_search.model.executor import Executor
-from cola_search.model.riding import rides
 
 
 def failing_at(call: int, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,4 +49,4 @@ def test_after_a_batch_that_failed_an_item_has_the_states_that_stock_has_and_no_
 def test_a_memory_too_small_for_the_trial_of_a_family_is_refused_with_what_is_enough() -> None:
     model = tiny("llama")
     with pytest.raises(UserError, match=r"engine\.memory is too small for a chain of 4 layers"):
-        rides(Executor(Anatomy(model), 14_000, keep_kv=True), model)
+        trial_failure(Executor(Anatomy(model), 14_000, keep_kv=True), model)

@@ -12,8 +12,9 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from cola_search.errors import UserError
+from cola_search.model.config import model_config
 from cola_search.model.export import export_chain
-from cola_search.model.loading import LoadedModel, load_model, model_config
+from cola_search.model.loading import LoadedModel, load_model
 from cola_search.model.surgery import apply_chain
 
 CHAIN = [0, 1, 2, 1, 2, 4, 5]

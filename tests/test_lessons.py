@@ -8,7 +8,7 @@ from record_fixture import record
 from search_fakes import find, needs
 
 from cola_search.chain import Chain
-from cola_search.lessons import SHRINKAGE, Searched, learn
+from cola_search.lessons import SHRINKAGE, Searched, greedy_menu, learn
 
 BASE, SHORT, SHORTER = Chain(range(4)), Chain([0, 3]), Chain([0])
 NONE: list[tuple[int, int]] = []
@@ -94,3 +94,21 @@ def test_searches_without_a_tree_teach_no_changes() -> None:
 def test_a_chain_that_stock_transformers_refuted_teaches_nothing_right() -> None:
     searched = Searched.of_record(record(verified={"0-11": True, "0-8": False}))
     assert [(str(chain), right) for chain, right, _ in searched.chains] == [("0-11", True), ("0-8", False)]
+
+
+def test_the_menu_takes_first_what_solves_most_of_what_is_left() -> None:
+    wide, same, rest = Chain([0, 1]), Chain([0, 2]), Chain([0])
+    solved = {same: {"a", "b"}, rest: {"d"}, wide: {"a", "b", "c"}}
+    assert greedy_menu(solved, size=5) == [wide, rest]
+
+
+def test_the_menu_is_cut_at_its_size_and_prefers_shorter_chains() -> None:
+    assert greedy_menu({Chain([0, 1, 2]): {"a"}, Chain([0, 2]): {"b"}}, size=1) == [Chain([0, 2])]
+
+
+def test_a_menu_goes_by_what_a_chain_is_worth_to_the_samples_that_it_solves() -> None:
+    """The short chain is worth more to "a" than the long one, which alone solves "b"; what adds nothing is left out."""
+    long, short, no_more = Chain([0, 1, 2, 3]), Chain([0]), Chain([1, 2])
+    solved = {long: {"a", "b"}, short: {"a"}, no_more: {"a"}}
+    worth = {long: 0.5, short: 0.9, no_more: 0.7}
+    assert greedy_menu(solved, 5, worth.__getitem__) == [long, short]

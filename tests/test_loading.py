@@ -17,7 +17,7 @@ from cola_search.errors import UserError
 from cola_search.model import loading
 from cola_search.model.config import ModelConfig, model_config, with_overrides
 from cola_search.model.hub import HubUnavailable
-from cola_search.model.loading import LoadedModel, load_model, pick_device, pick_dtype
+from cola_search.model.loading import LoadedModel, load_model, pick_device
 
 
 @pytest.fixture
@@ -32,7 +32,6 @@ def checkpoint(tiny_folder: Path, tmp_path: Path) -> Path:
 
 def test_a_local_folder_loads_in_eval_mode_without_gradients(tiny_model: LoadedModel, tiny_folder: Path) -> None:
     assert tiny_model.num_layers == 6
-    assert tiny_model.layers_path == "model.layers"
     assert tiny_model.source == "local"
     assert tiny_model.name == tiny_folder.name
     assert not tiny_model.hf.training
@@ -179,14 +178,6 @@ def test_loading_is_quiet_and_puts_the_verbosity_back(checkpoint: Path, capfd: p
     assert transformers_logging.get_verbosity() == logging.WARNING
     assert said.buffer == []
     assert capfd.readouterr() == ("", "")
-
-
-def test_auto_dtype_is_bfloat16_only_where_the_cpu_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    for able, expected in (({"avx512_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        assert pick_dtype("auto", cpu) == expected
-    assert pick_dtype("float16", cpu) == torch.float16
 
 
 def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_the_ensemble_takes_the_chains_whose_mean_likes_the_gold_answers() -> No
 
 def test_the_best_chain_is_the_most_accurate_within_the_budget() -> None:
     table = table_of({"0-3": "1110", "0-2": "1100", "1-3": "1000"})
-    assert best_chain_menu(table, budget=3) == [Chain.parse("0-2")]
+    assert best_chain_menu(table, budget=3, size=1) == [Chain.parse("0-2")]
 
 
 def test_the_exits_of_the_base_come_with_it() -> None:

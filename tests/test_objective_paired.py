@@ -57,7 +57,7 @@ def test_not_worse_by_the_bound_is_not_worse_by_the_p_value(lost: int) -> None:
 
 def test_without_items_nothing_is_known() -> None:
     nothing = Paired(0, 0, 0, 0)
-    assert not nothing.not_worse(0.02) and nothing.p_not_worse() == 1 and math.isnan(nothing.difference)
+    assert not nothing.not_worse(0.02) and nothing.p_not_worse(0.02) == 1 and math.isnan(nothing.difference)
 
 
 def test_all_lost_and_all_gained_stay_within_their_range() -> None:

@@ -244,7 +244,7 @@ def test_the_choice_keeps_to_its_budget_and_leaves_the_controls_out() -> None:
 def test_the_held_out_table_compares_every_arm_with_the_base() -> None:
     calibration, held_out = full_table(2), full_table(3)
     arms = [Arm("base", "chain", 4.0), Arm("chain", "chain", 4.0), Arm("exits", "mean_log_prob", 4.0)]
-    rows = held_out_table(calibration, held_out, arms, cross_validate(calibration, arms, 3), 3)
+    rows = held_out_table(calibration, held_out, arms, cross_validate(calibration, arms, 3), 3, 0.02)
     base = int(held_out.right[:, 0].sum())
     assert (rows[0]["count"], rows[0]["p"], rows[0]["chosen"]) == (base, 1.0, [4.0])
     for row in rows:

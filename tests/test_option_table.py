@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_compatibility import LONGROPE
 from test_engine import generation, of_family, sample_of
-from test_riding import LONGROPE
 
 from cola_search.chain import Chain
 from cola_search.model.engine_settings import EngineSettings

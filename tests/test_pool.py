@@ -5,20 +5,20 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from simulated_backend import Fate, SimulatedBackend, always_answers
 
-from cola_search.backend import Done, Event, Failed, Lost, Record
+from cola_search.backend import Done, Event, Failed, Lost, RawRecord
 from cola_search.cluster_settings import PoolLimits
 from cola_search.pool import GIVEN_UP, MAX_LOSSES, run_pool
-from cola_search.simulated_backend import Fate, SimulatedBackend, always_answers
 
 TEN = [f"s{i}" for i in range(10)]
 
 
-def ids(records: list[Record]) -> list[str]:
+def ids(records: list[RawRecord]) -> list[str]:
     return [record["sample"] for record in records]
 
 
-def errors(records: list[Record]) -> dict[str, str]:
+def errors(records: list[RawRecord]) -> dict[str, str]:
     return {record["sample"]: record["error"] for record in records if record["error"]}
 
 

@@ -5,12 +5,12 @@ import re
 from collections import deque
 
 import pytest
+from simulated_backend import SimulatedBackend, always_answers
 
-from cola_search.backend import Event, Failed, Record
+from cola_search.backend import Event, Failed, RawRecord
 from cola_search.cluster_settings import PoolLimits
 from cola_search.errors import UserError
 from cola_search.pool import GIVEN_UP, MAX_RAISED, MAX_SICK, Pool, run_pool
-from cola_search.simulated_backend import SimulatedBackend, always_answers
 
 FULL = "OSError: [Errno 28] No space left on device"
 
@@ -32,7 +32,7 @@ class SickBackend(SimulatedBackend):
         return Failed(replica, FULL) if raises else always_answers(replica, sample_ids)
 
 
-def failed(records: list[Record]) -> dict[str, str]:
+def failed(records: list[RawRecord]) -> dict[str, str]:
     return {record["sample"]: record["error"] for record in records if record["error"]}
 
 
@@ -67,7 +67,7 @@ def test_a_single_sick_replica_is_replaced_and_the_samples_are_tried_on_the_next
 @pytest.mark.parametrize("replicas", [1, 4])
 def test_a_run_in_which_replicas_raise_however_often_they_are_replaced_ends_and_says_why(replicas: int) -> None:
     backend = SickBackend(replicas, sick=set(range(1000)))
-    records: list[Record] = []
+    records: list[RawRecord] = []
     with pytest.raises(UserError, match=rf"replicas in a row raised on all.*{re.escape(FULL)}"):
         for record in run_pool(backend, map(str, range(1000))):
             records.append(record)

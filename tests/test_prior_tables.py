@@ -14,7 +14,7 @@ from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import NormRecorder, find_voids, judge_norms
 from cola_search.prior_tables import PriorTables, check_apart
-from cola_search.records import Evaluated, FoundChain, Record, TreeRow
+from cola_search.records import Evaluated, FoundChain, TreeRow
 from cola_search.scoring import ModelScorer
 from cola_search.tasks.load import load_task
 from cola_search.tasks.task import Task
@@ -135,7 +135,7 @@ def test_a_prior_is_learnt_from_the_records_without_those_that_failed(tiny_model
     good = record(
         num_layers=6, best=None, chains=chains, tree=[TreeRow(-1, 0, 2, 0.5), TreeRow(0, 1, 1, 0.5)], front=[]
     )
-    lost = Record.failed("lost", "given up", task="arc_easy", model="smollm2", num_layers=0, seed=0)
+    lost = record("lost", num_layers=0, base=None, error="given up")
     learnt = replace(settings, prior=replace(settings.prior, kind="learnt", records=str(path), menu=1))
     both = [replace(good, sample=name, best=shorter) for name in ("a", "b")]
     path.write_text("".join(one.to_line() + "\n" for one in (lost, *both)))

@@ -3,7 +3,7 @@ import pytest
 
 from cola_search.chain import Chain
 from cola_search.errors import UserError
-from cola_search.priors import KEEP, REPEAT, SKIP, check_table, from_skip_scores, greedy_menu, learn_table, uniform
+from cola_search.priors import KEEP, REPEAT, SKIP, check_table, from_skip_scores, learn_table, uniform
 
 
 def test_the_uniform_table_edits_every_layer_with_the_hazard() -> None:
@@ -61,21 +61,3 @@ def test_a_learnt_table_counts_what_earlier_chains_did_to_each_layer() -> None:
 
 def test_a_table_learnt_from_nothing_is_uniform() -> None:
     assert learn_table([], num_layers=4) == pytest.approx(uniform(4))
-
-
-def test_the_menu_takes_first_what_solves_most_of_what_is_left() -> None:
-    wide, same, rest = Chain([0, 1]), Chain([0, 2]), Chain([0])
-    solved = {same: {"a", "b"}, rest: {"d"}, wide: {"a", "b", "c"}}
-    assert greedy_menu(solved, size=5) == [wide, rest]
-
-
-def test_the_menu_is_cut_at_its_size_and_prefers_shorter_chains() -> None:
-    assert greedy_menu({Chain([0, 1, 2]): {"a"}, Chain([0, 2]): {"b"}}, size=1) == [Chain([0, 2])]
-
-
-def test_a_menu_goes_by_what_a_chain_is_worth_to_the_samples_that_it_solves() -> None:
-    """The short chain is worth more to "a" than the long one, which alone solves "b"; what adds nothing is left out."""
-    long, short, no_more = Chain([0, 1, 2, 3]), Chain([0]), Chain([1, 2])
-    solved = {long: {"a", "b"}, short: {"a"}, no_more: {"a"}}
-    worth = {long: 0.5, short: 0.9, no_more: 0.7}
-    assert greedy_menu(solved, 5, worth.__getitem__) == [long, short]

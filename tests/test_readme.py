@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,11 @@ def test_a_snippet_runs(snippet: str, thirty_layers: Path) -> None:
     small = snippet.replace('"smollm2"', repr(str(thirty_layers)))
     assert small != snippet
     exec(compile(small, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_house_names_every_module_of_the_first_floor() -> None:
+    house = next(text for _, text in BLOCKS if text.startswith("cola_search/"))
+    named = [word for word in house.split() if word.endswith(".py")]
+    there = {path.name for path in (ROOT / "cola_search").glob("[!_]*.py")}
+    assert {name for name in there if not any(fnmatch(name, pattern) for pattern in named)} == set()
+    assert all(any(fnmatch(name, pattern) for name in there) for pattern in named)

@@ -6,11 +6,10 @@ from types import SimpleNamespace
 from cola_search.chain import Chain
 from cola_search.config import compose_settings
 from cola_search.outcome import Ledger, Score
-from cola_search.record_of import make_record
+from cola_search.record_of import error_record, make_record
 from cola_search.records import Cost, Record
 from cola_search.report.formats import judged_chains
 from cola_search.report.summary import Summary, summarize
-from cola_search.report.tally import outcome
 
 BASE, LONGER, SHORT, SHORTER = Chain.identity(4), Chain([0, 1, 2, 3, 3]), Chain([0, 1, 2]), Chain([0, 1])
 RIGHT, WRONG = Score(True, 0.01, 0), Score(False, -0.01, 1)
@@ -45,7 +44,7 @@ def test_a_verification_that_failed_is_no_verdict() -> None:
 def test_a_base_that_only_the_search_calls_wrong_is_the_best_chain() -> None:
     record, summary = recorded({BASE: WRONG, SHORT: WRONG}, {BASE: RIGHT, SHORT: WRONG})
     assert record.best is not None and (record.best.chain, record.best.verified) == ("0-3", True)
-    assert record.best.prediction == 0 and outcome(record) == "same"
+    assert record.best.prediction == 0 and record.outcome == "same"
     assert summary.found_accuracy_oracle.count == summary.base_accuracy.count == 1
     assert summary.layers_saved_histogram == {0: 1}
 
@@ -66,3 +65,9 @@ def test_a_fix_of_a_base_that_only_verification_calls_wrong_has_its_cost() -> No
     record, summary = recorded(scores, {BASE: WRONG, SHORT: RIGHT})
     assert record.counts.first_fix == Cost(evaluations=3, layer_executions=15.0)
     assert (summary.fixed.count, summary.evaluations_to_first_fix.of) == (1, 1)
+
+
+def test_a_sample_that_never_came_back_has_a_record_that_says_why() -> None:
+    lost = error_record(compose_settings(["tracking=none", "run_dir=x"]), "s1", "it took two replicas down")
+    kept = Record.from_dict(json.loads(lost.to_line()))
+    assert (kept.sample, kept.error, kept.base, kept.best) == ("s1", "it took two replicas down", None, None)

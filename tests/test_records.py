@@ -69,12 +69,6 @@ def test_the_verified_verdict_is_the_one_that_counts() -> None:
     assert (base.right, replace(base, verified=None).right) == (False, True)
 
 
-def test_a_failed_sample_has_a_record_that_says_why() -> None:
-    failed = Record.failed("s1", "it took two replicas down", task="t", model="m", num_layers=12, seed=3)
-    kept = Record.from_dict(json.loads(failed.to_line()))
-    assert (kept.error, kept.base, kept.best) == ("it took two replicas down", None, None)
-
-
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "records.jsonl", record("a").to_line(), record("b").to_line())
     path.write_bytes(path.read_bytes()[:-20])

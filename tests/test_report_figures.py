@@ -6,7 +6,7 @@ import pytest
 from report_fixture import make_record, synthetic_records
 
 from cola_search.records import Control, Record, VoidPrior
-from cola_search.report.facts import facts
+from cola_search.report.facts import facts_of
 from cola_search.report.figures import anytime, cloud, depth, figures, forest, reach, usage, voids
 from cola_search.report.summary import Summary, summarize
 
@@ -40,7 +40,7 @@ def summary(run: list[Record]) -> Summary:
 
 
 def judged(run: list[Record]) -> list:
-    return [facts(record) for record in run if record.error is None]
+    return [facts_of(record) for record in run if record.error is None]
 
 
 def test_layer_usage_counts_skipped_once_and_repeated_layers_of_the_best_chains(run):
@@ -105,7 +105,7 @@ def test_a_fix_counts_from_the_layer_executions_at_which_the_search_saw_it(run, 
 def test_anytime_curves_end_at_the_rates_of_the_summary():
     run = synthetic_records(60)
     summary = summarize(run)
-    drawn = anytime([fact for fact in map(facts, run) if fact.outcome != "error"], summary)
+    drawn = anytime([fact for fact in map(facts_of, run) if fact.outcome != "error"], summary)
     assert drawn["fixed"]["points"][-1][1] == pytest.approx(summary.fixed.rate, abs=1e-4)
     assert drawn["shortened"]["points"][-1][1] == pytest.approx(summary.shortened.rate, abs=1e-4)
     assert drawn["saved"]["points"][-1][1] == pytest.approx(summary.layers_saved.mean, abs=1e-3)
@@ -113,12 +113,12 @@ def test_anytime_curves_end_at_the_rates_of_the_summary():
 
 def test_layers_saved_grow_only_when_the_search_sees_a_shorter_right_chain():
     seen = [(FULL, 1, 0.5, 6.0), ("0-3", 1, 0.2, 10.0), ("0-4", 1, 0.2, 15.0), ("0-1", 1, 0.2, 17.0)]
-    assert facts(make_record("b", seen, best="0-1")).rights == [(6.0, 6), (10.0, 4), (17.0, 2)]
+    assert facts_of(make_record("b", seen, best="0-1")).rights == [(6.0, 6), (10.0, 4), (17.0, 2)]
 
 
 def test_a_chain_that_verification_refused_does_not_count_as_layers_saved(run, summary):
     refused = make_record("b", [(FULL, 1, 0.5, 6.0), ("0 5", 1, 0.1, 8.0), ("0-4", 1, 0.2, 13.0)], best="0-4")
-    saved = anytime([facts(refused)], summary)["saved"]["points"]
+    saved = anytime([facts_of(refused)], summary)["saved"]["points"]
     assert max(mean for _, mean, _, _ in saved) == 1
 
 
@@ -130,14 +130,14 @@ def test_each_rate_that_uses_gold_says_oracle_and_the_decoy_rate_follows_the_fix
 
 
 def test_samples_that_failed_enter_no_figure(run, summary):
-    assert figures([facts(record) for record in run], summary) == figures(judged(run), summary)
+    assert figures([facts_of(record) for record in run], summary) == figures(judged(run), summary)
 
 
 def test_a_run_in_which_every_sample_failed_has_no_figures():
     failed = [make_record("e", [(FULL, 1, 0.5, 6.0)], error="out of memory")]
-    assert figures([facts(record) for record in failed], summarize(failed)) == {}
+    assert figures([facts_of(record) for record in failed], summarize(failed)) == {}
 
 
 def test_a_base_that_verification_refutes_is_not_the_first_fix():
     record = make_record("a", [("0-5", 1, 0.01, 6.0), ("0-4", 1, 0.5, 11.0)], base=False, best="0-4")
-    assert facts(record).rights == [(11.0, 5)]
+    assert facts_of(record).rights == [(11.0, 5)]

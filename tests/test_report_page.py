@@ -17,7 +17,8 @@ from report_fixture import HOSTILE, make_record, synthetic_records, write_run
 from cola_search.errors import UserError
 from cola_search.record_writer import RecordWriter
 from cola_search.report import page as page_module
-from cola_search.report.page import CHUNK, LIBRARIES, SCRIPTS, pack, script_json, summarize_run, write_report
+from cola_search.report.compare import load_run
+from cola_search.report.page import CHUNK, LIBRARIES, SCRIPTS, pack, script_json, write_report
 from cola_search.report.summary import summarize, write_summary
 
 
@@ -191,4 +192,4 @@ def test_a_run_that_was_stopped_says_so_and_one_that_ended_does_not(tmp_path: Pa
     assert not any("unfinished" in warning for warning in warnings_of(write_report(folder).read_text()))
     write_run(folder, synthetic_records(4))
     assert "is of 3 samples, and there are 4" in warnings_of(write_report(folder).read_text())[0]
-    assert "unfinished" in summarize_run(folder).warnings[0]
+    assert "unfinished" in load_run(folder, "four").summary.warnings[0]

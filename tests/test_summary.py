@@ -9,7 +9,6 @@ from record_fixture import NUM_LAYERS, decoy, record
 from cola_search.records import BaseVerdict, Control, Counts, Record
 from cola_search.report.stats import bonett_price, newcombe, wilson
 from cola_search.report.summary import TaskFacts, summarize, write_summary
-from cola_search.report.tally import outcome
 
 
 def four() -> list[Record]:
@@ -27,7 +26,7 @@ def counts(rate: object) -> tuple[int, int]:
 
 
 def test_the_number_of_layers_is_that_of_the_first_scored_record() -> None:
-    lost = Record.failed("lost", "given up", task="arc_easy", model="smollm2", num_layers=0, seed=0)
+    lost = record("lost", num_layers=0, base=None, error="given up")
     assert summarize([lost, *four()]).num_layers == NUM_LAYERS
     assert summarize([lost]).num_layers == 0
 
@@ -57,9 +56,7 @@ def test_the_cost_of_the_first_fix_is_of_the_fixed_ones() -> None:
 
 
 def test_a_failed_sample_enters_no_rate_and_is_said() -> None:
-    summary = summarize(
-        [*four(), record("bad", error="NaN"), Record.failed("lost", "x", task="t", model="m", num_layers=0, seed=0)]
-    )
+    summary = summarize([*four(), record("bad", error="NaN"), record("lost", base=None, error="x")])
     assert (summary.samples, summary.errors, summary.base_accuracy.of) == (6, 2, 4)
     assert any(warning.startswith("2 of 6 samples failed") for warning in summary.warnings)
 
@@ -224,7 +221,7 @@ def test_the_examples_are_the_shortest_chains_one_of_them_a_fix() -> None:
 
 
 def test_every_outcome_of_a_sample_has_a_word() -> None:
-    words = [outcome(r) for r in [*four(), record(error="x")]]
+    words = [r.outcome for r in [*four(), record(error="x")]]
     assert words == ["shortened", "same", "fixed", "unsolved", "error"]
 
 

@@ -19,7 +19,8 @@ from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model import surgery
 from cola_search.model.caches import cache_name
-from cola_search.model.loading import LoadedModel, load_model, model_config, with_overrides
+from cola_search.model.config import model_config, with_overrides
+from cola_search.model.loading import LoadedModel, load_model
 from cola_search.model.surgery import apply_chain, find_layers, self_check
 
 EDITS = {"repeat": [0, 1, 1, 2, 3], "skip_first": [1, 2, 3], "loop": [0, 1, 2, 1, 2, 3]}

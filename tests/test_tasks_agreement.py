@@ -12,9 +12,10 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from cola_search.tasks import load_task, offline
+from cola_search.tasks import offline
 from cola_search.tasks.build import quiet
 from cola_search.tasks.definitions import PROTOCOLS, lm_eval_folder
+from cola_search.tasks.load import load_task
 
 STOCK = {  # task -> its file in lm-eval
     "arc_easy": "arc/arc_easy.yaml",

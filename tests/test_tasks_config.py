@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cola_search.errors import UserError
-from cola_search.tasks import TaskConfig
+from cola_search.tasks.config import TaskConfig
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import time
 import datasets
 import pytest
 
-from cola_search.tasks import grading, load_task
+from cola_search.tasks import grading
 from cola_search.tasks.answer_size import too_large
 from cola_search.tasks.grading import GradingError, same_math
+from cola_search.tasks.load import load_task
 
 
 @pytest.mark.parametrize(

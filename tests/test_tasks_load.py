@@ -7,8 +7,8 @@ import pytest
 from task_data import arc_rows, fake_model, serve
 
 from cola_search.errors import UserError
-from cola_search.tasks import TaskConfig, check_fits, load_task
-from cola_search.tasks.load import context_length
+from cola_search.tasks.config import TaskConfig
+from cola_search.tasks.load import check_fits, context_length, load_task
 
 
 @pytest.fixture

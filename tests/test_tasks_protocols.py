@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from task_data import arc_rows, fake_model, scores, serve
 
-from cola_search.tasks import load_task, offline
+from cola_search.tasks import offline
 from cola_search.tasks.definitions import PROTOCOLS, protocols
+from cola_search.tasks.load import load_task
 
 NAMES = sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
 GATED = {"void_gpqa_diamond"}

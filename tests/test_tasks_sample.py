@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from task_data import arc_rows, scores, serve
 
-from cola_search.tasks import GradingError, Task, load_task
+from cola_search.tasks.grading import GradingError
+from cola_search.tasks.load import load_task
+from cola_search.tasks.task import Task
 
 
 @pytest.fixture

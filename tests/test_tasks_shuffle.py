@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from task_data import scores
 
-from cola_search.tasks import load_task
+from cola_search.tasks.load import load_task
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.shuffle import NotListed, orders, reorder
 

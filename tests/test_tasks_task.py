@@ -8,7 +8,7 @@ import pytest
 from task_data import arc_rows, fake_model, serve
 
 from cola_search.errors import UserError
-from cola_search.tasks import load_task
+from cola_search.tasks.load import load_task
 
 
 def test_ids_are_the_data_sets_own_and_the_same_for_any_limit() -> None:
@@ -173,7 +173,9 @@ def test_importing_the_task_settings_does_not_import_lm_eval() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from cola_search.tasks import TaskConfig; TaskConfig('x'); print('lm_eval' in sys.modules)"
+    code = (
+        "import sys; from cola_search.tasks.config import TaskConfig; TaskConfig('x'); print('lm_eval' in sys.modules)"
+    )
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

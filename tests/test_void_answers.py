@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from void_answers import Plan, Used, Variant, VoidRunner
 
 from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Encoded
-from cola_search.model.void_answers import Plan, Used, Variant, VoidRunner
 from cola_search.model.void_skipping import skip_voids
 from cola_search.model.voids import find_voids
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from void_defects import sampler, with_gold_last, with_second_bos
 
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Encoded
-from cola_search.tasks import load_task
-from cola_search.void_defects import sampler, with_gold_last, with_second_bos
+from cola_search.tasks.load import load_task
 
 
 def test_sampling_follows_the_temperature_and_cuts_the_tail():

@@ -25,7 +25,7 @@ def test_a_token_heatmap_has_a_row_a_token_and_tells_voids_from_used_layers():
 
 
 def test_of_a_long_prompt_the_first_tokens_are_drawn_and_that_is_said():
-    svg = token_heatmap(["a"] * 401, np.zeros((401, 2), dtype=bool))
+    svg = token_heatmap(["a"] * 401, np.zeros((401, 2), dtype=bool), "prompt")
     assert len(cells(svg)) == 800 and any("first 400 of 401" in text for text in texts(svg))
 
 
@@ -33,7 +33,7 @@ def test_a_phase_heatmap_is_darker_where_more_tokens_use_the_layer():
     def lightness(colour: str) -> int:
         return sum(int(colour[i : i + 2], 16) for i in (1, 3, 5))
 
-    shades = [lightness(colour) for colour in cells(phase_heatmap({"PP": np.array([0.0, 0.4, 1.0])}))]
+    shades = [lightness(colour) for colour in cells(phase_heatmap({"PP": np.array([0.0, 0.4, 1.0])}, "used"))]
     assert shades == sorted(shades, reverse=True) and len(set(shades)) == 3
 
 
@@ -44,7 +44,7 @@ def test_usage_curves_have_a_point_for_every_alpha():
 
 
 def test_nothing_to_draw_is_an_empty_picture_not_a_failure():
-    assert cells(token_heatmap([], np.zeros((0, 4), dtype=bool))) == []
+    assert cells(token_heatmap([], np.zeros((0, 4), dtype=bool), "prompt")) == []
 
 
 def test_spaces_and_breaks_of_a_token_can_be_seen():

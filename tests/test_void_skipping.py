@@ -6,14 +6,14 @@ from families import tiny
 from transformers import PreTrainedModel
 
 from cola_search.errors import UserError
-from cola_search.model.greedy import generate_batch
 from cola_search.model.layer_watch import watch_layers
 from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Stock
+from cola_search.model.stock_generation import generate_batch
 from cola_search.model.surgery import apply_chain
 from cola_search.model.void_skipping import Skipping, last_active, skip_voids
 from cola_search.model.voids import judge_norms
-from cola_search.tasks import load_task
+from cola_search.tasks.load import load_task
 
 TOKENS = torch.tensor([[5, 6, 7, 8, 9, 10, 11], [12, 13, 14, 15, 16, 17, 18]])
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13, 14], [20, 21, 22, 23, 24]]

@@ -1,8 +1,7 @@
 """The table of the Void paper from rows of single items."""
 
 import pytest
-
-from cola_search.report.void_table import KEY, pictures, summarize, table, usage_of
+from void_table import KEY, pictures, summarize, table, usage_of
 
 ITEMS = ["a", "b", "c", "d"]
 

@@ -13,9 +13,9 @@ from cola_search.errors import UserError
 from cola_search.model.layer_watch import watch_layers
 from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Stock
-from cola_search.model.surgery import apply_chain
+from cola_search.model.surgery import apply_chain, find_layers
 from cola_search.model.voids import NormRecorder, encode, find_voids, find_voids_many, judge_norms, prompt_pass
-from cola_search.tasks import load_task
+from cola_search.tasks.load import load_task
 
 TEXT = "The capital of France is"
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13, 14], [20, 21, 22, 23, 24]]
@@ -82,7 +82,7 @@ def test_the_absolute_change_lets_a_large_fall_count_as_active():
 
 def test_prompt_voids_of_a_text_are_those_of_the_formula(tiny_model: LoadedModel):
     found = find_voids(tiny_model, TEXT, alpha=0.5, phases=("pp",))
-    layers = tiny_model.hf.get_submodule(tiny_model.layers_path)
+    layers = find_layers(tiny_model.hf)[1]
     norms = stream_norms(tiny_model.hf, layers, tiny_model.tokenizer(TEXT)["input_ids"])
     np.testing.assert_allclose(found.prompt.norms, norms, rtol=1e-4)
     voids, thresholds = reference(found.prompt.norms, 0.5)
@@ -205,7 +205,7 @@ def test_the_prompt_of_an_item_is_the_context_of_its_first_request(smollm2: Load
     sample = load_task("arc_easy", limit=1, model=smollm2)[0]
     found = find_voids(smollm2, sample, max_new_tokens=2)
     assert "".join(found.prompt.tokens) == sample.requests[0].args[0]
-    layers = smollm2.hf.get_submodule(smollm2.layers_path)
+    layers = find_layers(smollm2.hf)[1]
     norms = stream_norms(smollm2.hf, layers, Stock(smollm2).encode(sample).contexts[0])
     np.testing.assert_allclose(found.prompt.norms, norms, rtol=1e-3)
     assert (found.pp == reference(found.prompt.norms, 0.8)[0]).all()
@@ -224,7 +224,7 @@ def assert_formula(model: LoadedModel, sample, max_new_tokens: int = 3) -> None:
     answer = model.hf.generate(
         torch.tensor([prompt]), do_sample=False, repetition_penalty=1.0, max_new_tokens=max_new_tokens
     )[0, len(prompt) :].tolist()
-    norms = stream_norms(model.hf, model.hf.get_submodule(model.layers_path), prompt + answer)
+    norms = stream_norms(model.hf, find_layers(model.hf)[1], prompt + answer)
     traced = np.concatenate([found.prompt.norms, found.response.norms])
     np.testing.assert_allclose(traced, norms, rtol=1e-3)
     voids, thresholds = reference(norms, 0.8)

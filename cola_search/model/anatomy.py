@@ -24,7 +24,7 @@ class AllSeen(Exception):
 
 
 class Recorder(nn.Module):
-    """Stands in for a layer: keeps what it is called with and returns `answer`, or its input, or ends the forward there."""
+    """Stands in for a layer: keeps what it is called with, and returns `answer` or its input; the last one ends the forward."""
 
     def __init__(self, layer: nn.Module, as_layer_output, answer: Tensor | None = None):
         super().__init__()

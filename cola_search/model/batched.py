@@ -20,6 +20,7 @@ from cola_search.model.decode import Decoder, generate
 from cola_search.model.executor import Executor
 from cola_search.model.free_memory import fits
 from cola_search.model.packing import scored_sequences
+from cola_search.model.precision import dtype_name
 from cola_search.model.readout import Readout
 from cola_search.model.stock import Encoded, Stock
 
@@ -117,15 +118,15 @@ class Batched:
         return answers
 
     def _responses_alone(self, session: BatchedSession, chain: Chain) -> list:
-        """What stock answers where a score is no number: the numbers of a row that overflows reach all rows of its sample.
+        """The answers of stock transformers, for a chain that got a score on the engine which is not a number.
 
-        Attention multiplies what a row must not see by a weight of zero, and zero times infinity is no number. The cost stays
-        what the engine ran.
+        An overflow in one row spoils all rows of its sample there, also those that must not see it: attention gives it the weight
+        zero, and zero times infinity is not a number. The chain is charged what the engine ran.
         """
         if not self._said_overflow:
             log.warning(
                 "numbers overflow %s in chain %s on sample %r: it is answered one chain at a time, and so is any like it.",
-                str(self.executor.anatomy.dtype).removeprefix("torch."),
+                dtype_name(self.executor.anatomy.dtype),
                 chain,
                 session.sample.id,
             )
@@ -166,7 +167,7 @@ class Batched:
         return [answers[a:b] for a, b in itertools.pairwise(split)]
 
     def _decoded(self, generations: list[Generation]) -> list[tuple[str, float]]:
-        """Text and lead of each; where memory does not suffice for all together, half of them, and from then on no more."""
+        """Text and lead of each. Where memory does not suffice for all at once, half as many run at a time, from then on too."""
         found: list[tuple[str, float]] = []
         while len(found) < len(generations):
             some = generations[len(found) : len(found) + self.most_together]

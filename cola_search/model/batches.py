@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from cola_search.model.anatomy import LayerCalls
+from cola_search.model.attention import groups_of_sequences, ragged_mask
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.packing import Packed
 from cola_search.model.prefixes import Node, Prefixes, RowPool
-from cola_search.model.ragged import groups_of_sequences, ragged_mask
 
 
 @dataclass(eq=False)
@@ -190,7 +190,7 @@ def as_rows(values: Tensor, pool: RowPool) -> Tensor:
 
 
 def room_for(items: list[Item], ends: list[list[Node]], pool: RowPool) -> dict[Node, Tensor]:
-    """Where each chain's final rows `[R, d]` will be: in one tensor, or they would break the heap of the layers into pieces."""
+    """Room for each chain's final rows `[R, d]`, all in one tensor: small ones among the layers' blocks would fragment the heap."""
     sizes = {node: len(item.reads) for item, nodes in zip(items, ends, strict=True) for node in nodes}
     room = pool.data.new_empty(sum(sizes.values()), pool.data.shape[1])
     return dict(zip(sizes, room.split(list(sizes.values())), strict=True))

@@ -24,7 +24,7 @@ def argument_names(forward: Callable) -> list[str]:
 
 
 def cache_name(module: nn.Module) -> str | None:
-    """What the module calls its cache, or what the first part does that it may pass it on to; None where none takes one."""
+    """The argument that the module takes its cache by, or else the first of its parts that takes one; None where none does."""
     for part in module.modules():
         names = argument_names(type(part).forward)
         if (found := next((name for name in CACHE_NAMES if name in names), None)) is not None:
@@ -33,9 +33,9 @@ def cache_name(module: nn.Module) -> str | None:
 
 
 def keeps_a_cache(hf: PreTrainedModel) -> bool:
-    """Whether transformers can keep a cache for the layers that the config tells of: it asks an attention layer its length.
+    """Whether transformers can keep a cache for the layers in the config: not if none of them is attention, whose length it asks.
 
-    A chain of a hybrid family may have none.
+    That is so for some chains of hybrid families.
     """
     try:
         DynamicCache(config=hf.config.get_text_config(decoder=True)).get_seq_length()
@@ -45,7 +45,7 @@ def keeps_a_cache(hf: PreTrainedModel) -> bool:
 
 
 def holds_tokens(cache: Any) -> bool:
-    """Whether a pass that is handed this cache goes on from tokens before; recurrent states do not know of how many."""
+    """Whether a pass with this cache continues earlier tokens. (A cache of recurrent states alone cannot say of how many.)"""
     try:
         return bool(cache.get_seq_length() > 0)
     except ValueError:  # no layer of it is attention

@@ -7,19 +7,17 @@ keys and values (a repeated layer is composition, not a shared cache), and slots
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from cola_search.model.attending_mask import AttendingMask
+from cola_search.model.attention import short_keys_mask
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
 from cola_search.model.partial_layer import NothingCached
 from cola_search.model.prefixes import Node
-from cola_search.model.short_keys import attend_by_length, by_length
 
 Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> whether it is done
 
@@ -82,7 +80,7 @@ class Decoder:
         where, batches = {c: i for i, c in enumerate(active)}, plan_step(self.chains, active)
         pairs = [pair for batch in batches for pair in batch]
         rows = np.array([where[c] for c, _ in pairs])
-        index = self._on_device(rows)  # once for all, and not with every step: each copy has a GPU's queue run dry
+        index = self._on_device(rows)  # once, and not at every step: a GPU waits idle for each such copy
         starts = np.cumsum([0, *map(len, batches)]).tolist()
         self.stages = [
             Stage(self.chains[c][p], rows[start:end], index[start:end], slice(start, end))
@@ -94,9 +92,9 @@ class Decoder:
         return torch.from_numpy(numbers).to(self.anatomy.device, non_blocking=True)
 
     def set_active(self, active: list[int], t: int) -> None:
-        """Leaves the other chains after t steps; the slots that stay are moved together.
+        """Goes on with these chains only after t steps; the slots that they keep are moved together.
 
-        A subset of the chains runs in the order that all had, so that no slot moves up and all can move in place.
+        The chains keep their order, so that no slot moves to a later place and all can be moved in place.
         """
         old, columns = self.slot_of, self.prompt[self.active[0]] + t  # no slot holds more
         self.plan(active)
@@ -118,7 +116,7 @@ class Decoder:
         assert pool is not None
         kh, kw, vh, vw = self.kv.shapes[0]
         shape = (len(self.slot_of), self.columns)
-        # zeros, for what no chain has written is multiplied too, by a weight of zero
+        # zeros, because columns that no chain has written are multiplied as well, by a weight of zero
         self.keys = torch.zeros(shape[0], kh, shape[1], kw, dtype=pool.data.dtype, device=pool.data.device)
         self.values = torch.zeros(shape[0], vh, shape[1], vw, dtype=pool.data.dtype, device=pool.data.device)
         paths = [path_of(item, chain) for item, chain in zip(self.items, self.chains, strict=True)]
@@ -159,7 +157,7 @@ class Decoder:
         own = lengths[stage.chains]
         if len(own) == len(lengths):
             cache = SlotCache(self, stage.slots, column, own[0])
-            return self.anatomy.run_layer(stage.layer, hidden, call, self._by_length(mask, own), cache)
+            return self.anatomy.run_layer(stage.layer, hidden, call, short_keys_mask(mask, own), cache)
         index = stage.index
 
         def pick(value: object) -> object:
@@ -167,13 +165,8 @@ class Decoder:
 
         cache = SlotCache(self, stage.slots, column[index], own[0])
         rows, mask = hidden.index_select(0, index), mask[..., : own[0]].index_select(0, index)
-        out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), self._by_length(mask, own), cache)
+        out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), short_keys_mask(mask, own), cache)
         return hidden.index_copy(0, index, out)
-
-    def _by_length(self, mask: Tensor, lengths: np.ndarray) -> Tensor:
-        """The mask, by which short rows do not wade through the empty columns of long ones."""
-        groups = by_length(lengths)
-        return mask if len(groups) == 1 else AttendingMask.of(mask, partial(attend_by_length, groups))
 
     def _masks(self, column: Tensor, last: int) -> dict[int, Tensor]:
         """Per rule bool `[active, 1, 1, last]`: what the tokens in these columns `[active]` may see."""

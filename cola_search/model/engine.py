@@ -1,4 +1,4 @@
-"""From samples and chains to answers: shared and batched, or one chain at a time where a family cannot ride."""
+"""From samples and chains to answers: shared and batched, or one chain at a time where a model or a sample asks for it."""
 
 import logging
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.answers import Answer
 from cola_search.model.batched import GOLD_TOKENS, Batched, BatchedSession
+from cola_search.model.compatibility import (
+    OF_THE_FAMILY,
+    rope_limit,
+    row_limit,
+    trial_failure,
+    unfollowed,
+    unfollowed_by_task,
+)
 from cola_search.model.engine_settings import EngineSettings, parse_memory
 from cola_search.model.executor import Executor
 from cola_search.model.free_memory import free_memory
 from cola_search.model.layer_watch import LayerWatch
 from cola_search.model.loading import LoadedModel
-from cola_search.model.riding import (
-    OF_THE_FAMILY,
-    rides,
-    rope_limit,
-    row_limit,
-    unfollowed,
-    unfollowed_by_task,
-)
 from cola_search.model.stock import Encoded, Stock
 from cola_search.replica import is_fatal
 
@@ -68,7 +68,7 @@ class Engine:
                 keep_kv=self.generates,
             )
             asked = unfollowed(self.model.hf.generation_config) if self.generates else None
-            reason = asked or rides(executor, self.model.hf)
+            reason = asked or trial_failure(executor, self.model.hf)
         except UserError:
             raise
         except Exception as error:  # a family nobody tried may fail anywhere on the way
@@ -87,7 +87,7 @@ class Engine:
         return None
 
     def _one_at_a_time(self, what: str, whose: str, reason: str) -> None:
-        """Says, each reason once, what does not ride; refuses it where it must."""
+        """Says what runs one chain at a time, each reason once. Raises UserError where engine.mode=batched rules that out."""
         if self.settings.mode == "batched":
             raise UserError(f"engine.mode=batched is not possible for {whose}, take auto or stock: {reason}.")
         if reason not in self._said:
@@ -106,7 +106,7 @@ class Engine:
         return StockSession(sample, encoded)
 
     def _too_long(self, encoded: Encoded) -> str | None:
-        """Why a sample with a sequence beyond `rope_limit`, or rows beyond `row_limit`, cannot ride, None for any other."""
+        """Why a sample with a sequence beyond `rope_limit`, or rows beyond `row_limit`, cannot be batched, None for any other."""
         new = max(encoded.max_new_tokens, GOLD_TOKENS) if encoded.generates else 0
         pairs = zip(encoded.contexts, encoded.continuations, strict=True)
         if max(len(context) + len(continuation) for context, continuation in pairs) + new > self._rope_limit:
@@ -139,8 +139,8 @@ class Engine:
         return answers
 
     def _run(self, work: list[tuple[Session, list[Chain]]]) -> list[list[Answer]]:
-        riding = [(s, chains) for s, chains in work if isinstance(s, BatchedSession)]
-        found = iter(self.batched.answer(riding) if self.batched is not None and riding else [])
+        batched = [(s, chains) for s, chains in work if isinstance(s, BatchedSession)]
+        found = iter(self.batched.answer(batched) if self.batched is not None and batched else [])
         return [
             [self._alone(s, chain) for chain in chains] if isinstance(s, StockSession) else next(found)
             for s, chains in work

@@ -37,6 +37,7 @@ from cola_search.model.partial_layer import Capture, KvLayout, run_reads
 from cola_search.model.prefixes import Node, Prefixes, RowPool
 
 log = logging.getLogger(__name__)
+Work = list[tuple[Item, list[tuple[int, ...]]]]  # items with chains to run over them
 FINAL_BATCHES = 16  # of rows that a part's chains leave for the head, outside of the kept states, at most
 
 
@@ -106,7 +107,7 @@ class Executor:
         self._open.pop(item, None)
         self._stack = None
 
-    def run(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+    def run(self, work: Work) -> list[list[Tensor]]:
         """Final hidden rows `[R, d]` per chain of each item, in order; the items share batches."""
         results: list[list[Tensor]] = [[] for _ in work]
         for part in self.parts(work):
@@ -115,9 +116,7 @@ class Executor:
                 results[slot].extend(rows)
         return results
 
-    def parts(
-        self, work: list[tuple[Item, list[tuple[int, ...]]]], new_tokens: int = 0
-    ) -> list[dict[int, list[tuple[int, ...]]]]:
+    def parts(self, work: Work, new_tokens: int = 0) -> list[dict[int, list[tuple[int, ...]]]]:
         """The work in parts that fit the memory, as {index into work: its chains}.
 
         An item that needs more than its share for a single chain takes more of them, and fewer items are in that part.
@@ -149,21 +148,22 @@ class Executor:
         return parts
 
     def _refuse_too_long(self, item: Item, length: int, roots: int) -> None:
-        """A generation keeps every state of its chain, but for the end's, which only a watch wants."""
+        """Raises UserError where the memory cannot hold one generation: all states of its chain, the last one only if watched."""
         need = roots + item.num_rows * (length if item.watch else length - 1)
         if self.kv and need > self.pool.capacity:
             what = f"a chain of {length} layers that generates after a prompt of {item.num_rows} tokens"
             raise self._too_small(what, need)
 
     def _rows_of_a_chain(self, item: Item, length: int, columns: int) -> tuple[int, int]:
-        """Rows of the pool and of the slots that a chain under way takes: two states and none, or what a generation needs.
+        """Rows of the pool, and of the slots, that one chain takes while it runs.
 
-        That is the state, the keys and the values of every prefix, and a slot of so many columns for each.
+        Where nothing is generated that is two states, and no slot. A generation needs the state, the keys and the values of every
+        prefix, and for each of these a slot of so many columns.
         """
         return (max(1, length * item.num_rows), length * columns) if self.kv else (2 * item.num_rows, 0)
 
     @torch.inference_mode()
-    def run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+    def run_part(self, work: Work) -> list[list[Tensor]]:
         """As `run`, for what fits the memory at once: one of `parts`. Where it fails, the items' states begin anew."""
         try:
             return self._run_part(work)
@@ -172,7 +172,7 @@ class Executor:
                 item.prefixes.reset()
             raise
 
-    def _run_part(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> list[list[Tensor]]:
+    def _run_part(self, work: Work) -> list[list[Tensor]]:
         self._make_room(work)
         items = tuple(item for item, _ in work)
         if self._stack is None or self._stack.items != items:  # a search asks for the same samples wave after wave
@@ -192,8 +192,8 @@ class Executor:
             self._run_groups(last, partial(self._run_last, layer, final=final))
         return [[final[node] for node in nodes] for nodes in ends]
 
-    def _make_room(self, work: list[tuple[Item, list[tuple[int, ...]]]]) -> None:
-        """Drops the states of open items outside of a part, if it takes more than its own shares and they are in the way."""
+    def _make_room(self, work: Work) -> None:
+        """Drops states of open items that are not in this part, where the part needs more than its shares and finds no room."""
         need: dict[Item, int] = {}
         for item, chains in work:
             states = sum(map(len, chains)) if self.kv else 2 * len(chains)
@@ -238,7 +238,7 @@ class Executor:
         batch = batch_inputs(self.pool, layer, pairs, self._stack)
         capture = Capture() if self.kv else None
         out = self.anatomy.run_layer(layer, batch.hidden, batch.call, batch.mask, capture).flatten(0, 1)
-        # everything that takes memory comes before anything is entered, so that a batch without room can be tried again
+        # all that allocates memory comes before anything is stored, so that a batch that does not fit can be tried again
         states = as_rows(out, self.pool)
         kv = as_rows(capture.flat(), self.kv_pool) if capture is not None and self.kv_pool else None
         ended = [one for one in batch.laid if one[2] in final]

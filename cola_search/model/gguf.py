@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from cola_search import wheels
-from cola_search.errors import UserError
+from cola_search.errors import UserError, first_line
+from cola_search.model.precision import dtype_name
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def converted_folder(file: Path, key: str, dtype: torch.dtype) -> Path:
     a GGUF that transformers reads, or the disk is full.
     """
     target = _target(file, key, dtype)
-    with wheels.claim(target):
+    with wheels.locked(target):
         if not target.is_dir():
             log.info("Converting %s to safetensors (once; kept in %s).", file.name, target)
             with (
@@ -39,8 +40,7 @@ def converted_folder(file: Path, key: str, dtype: torch.dtype) -> Path:
 
 
 def _target(file: Path, key: str, dtype: torch.dtype) -> Path:
-    precision = str(dtype).removeprefix("torch.")
-    return wheels.cache_root() / "models" / f"{file.stem}-{key[:12]}-{precision}-v{_CONVERSION}"
+    return wheels.cache_root() / "models" / f"{file.stem}-{key[:12]}-{dtype_name(dtype)}-v{_CONVERSION}"
 
 
 def _convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
@@ -54,8 +54,7 @@ def _convert(source: Path, folder: Path, dtype: torch.dtype) -> None:
     except Exception as error:
         if "No space left" in str(error):
             raise UserError(f"The disk is full ({folder.parent}): free some space or set COLA_CACHE.") from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{source} cannot be read as a GGUF model by transformers: {reason}") from error
+        raise UserError(f"{source} cannot be read as a GGUF model by transformers: {first_line(error)}") from error
 
 
 def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:

@@ -13,7 +13,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from cola_search.errors import UserError
+from cola_search.errors import UserError, first_line
 from cola_search.model.config import ModelConfig
 
 log = logging.getLogger(__name__)
@@ -137,4 +137,4 @@ def _sentence(config: ModelConfig, error: Exception) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, LocalEntryNotFoundError):
         return "the hub does not answer, and the local cache does not hold it"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_line(error)

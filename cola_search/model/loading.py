@@ -13,14 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from cola_search import wheels
-from cola_search.errors import UserError
-from cola_search.model.config import ModelConfig, model_config, model_names, with_overrides
-from cola_search.model.digest import weights_digest
+from cola_search.errors import UserError, first_line
+from cola_search.model.config import ModelConfig, model_config, with_overrides
 from cola_search.model.gguf import converted_folder
 from cola_search.model.hub import HubUnavailable, holds_safetensors, hub_folder, refuse_unreadable, weight_files
+from cola_search.model.precision import dtype_name, pick_dtype
 from cola_search.model.surgery import find_layers, self_check
-
-__all__ = ["LoadedModel", "ModelConfig", "load_model", "model_config", "model_names", "with_overrides"]
+from cola_search.model.weights_digest import weights_digest
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,6 @@ class LoadedModel:
     tokenizer    padding on the left, with a padding token
     source       hub, pypi or local: where the weights came from
     revision     commit on the hub, sha256 of the GGUF file, or a digest of the local folder
-    layers_path  path of the ModuleList of layers inside `hf`, as `model.layers`
     device       where it is; with a `device_map` where its embeddings are
     config       the configuration with source, revision, device and dtype settled: loading it again gives the same
     """
@@ -49,7 +47,6 @@ class LoadedModel:
     name: str
     source: str
     revision: str
-    layers_path: str
     device: torch.device
     dtype: torch.dtype
     config: ModelConfig
@@ -84,7 +81,7 @@ def load_model(
         model = model_config(str(model))
     if not isinstance(model, ModelConfig):
         raise UserError(f"load_model() cannot load a {type(model).__name__}: {_HOW_TO_LOAD}")
-    config = with_overrides(model, device=str(device), dtype=str(dtype).removeprefix("torch."))
+    config = with_overrides(model, device=str(device), dtype=dtype if isinstance(dtype, str) else dtype_name(dtype))
     place = pick_device(config.device)
     precision = pick_dtype(config.dtype, place)
     with quiet():
@@ -95,7 +92,7 @@ def load_model(
         if config.device_map is None:
             hf.to(place)  # type: ignore[arg-type]  # transformers' decorator hides the signature
     devices = _devices(hf, config)
-    path, layers = find_layers(hf)
+    _, layers = find_layers(hf)
     if config.self_check:
         self_check(hf)
     where = ", ".join(map(str, devices))
@@ -103,7 +100,7 @@ def load_model(
     settled = _settle(config, checkpoint, place, precision)
     place = devices[0]
     return LoadedModel(
-        hf, tokenizer, len(layers), config.name, checkpoint.source, checkpoint.revision, path, place, precision, settled
+        hf, tokenizer, len(layers), config.name, checkpoint.source, checkpoint.revision, place, precision, settled
     )
 
 
@@ -128,18 +125,6 @@ def pick_device(text: str) -> torch.device:
             f"model.device={text} is not there: torch sees {torch.cuda.device_count()} GPUs; use auto or cpu."
         )
     return device
-
-
-def pick_dtype(text: str, device: torch.device) -> torch.dtype:
-    """The dtype that a text names; auto is bfloat16 where the device multiplies it natively, else float32."""
-    if text != "auto":
-        return getattr(torch, text)  # type: ignore[no-any-return]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
-        native = device.type == "cpu" and bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return torch.bfloat16 if native else torch.float32
 
 
 def _fetch(config: ModelConfig) -> _Checkpoint:
@@ -233,7 +218,7 @@ def _load_weights(folder: Path, checkpoint: _Checkpoint, config: ModelConfig, dt
             **attention,
         )
     except Exception as error:
-        raise UserError(f"{checkpoint.path} cannot be loaded as a language model: {_first_line(error)}") from error
+        raise UserError(f"{checkpoint.path} cannot be loaded as a language model: {first_line(error)}") from error
     hf, report = loaded
     if missing := sorted(report["missing_keys"]):  # transformers would go on with random numbers there
         raise UserError(f"{checkpoint.path} lacks {len(missing)} tensors of its model, such as {missing[0]}.")
@@ -242,13 +227,8 @@ def _load_weights(folder: Path, checkpoint: _Checkpoint, config: ModelConfig, dt
 
 def _settle(config: ModelConfig, checkpoint: _Checkpoint, device: torch.device, dtype: torch.dtype) -> ModelConfig:
     revision = checkpoint.revision if checkpoint.source == "hub" else config.revision
-    precision = str(dtype).removeprefix("torch.")
     place = str(device) if config.device_map is None else "auto"
-    return replace(config, source=checkpoint.source, revision=revision, device=place, dtype=precision)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return replace(config, source=checkpoint.source, revision=revision, device=place, dtype=dtype_name(dtype))
 
 
 @contextmanager

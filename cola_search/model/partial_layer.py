@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.attention import groups_of_sequences, ragged_mask
 from cola_search.model.batches import Batch, pick
-from cola_search.model.ragged import groups_of_sequences, ragged_mask
 
 
 class NothingCached:

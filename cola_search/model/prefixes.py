@@ -62,7 +62,7 @@ class Node:
         self.rows: np.ndarray | None = None  # pool rows [n] of the hidden state after this prefix
         self.kv_rows: np.ndarray | None = None  # pool rows [n] of the keys and values of the last layer of this prefix
         self.used = 0  # the last wave that touched it
-        self.charged = False  # its state would be kept by now if memory had no end
+        self.charged = False  # whether its layers are paid for: its state would be kept by now if memory were unlimited
         self.todo: list[Node] = []  # children that the running wave still has to compute from it
 
     @property
@@ -161,7 +161,7 @@ class Prefixes:
         self.make_room(0)
 
     def reset(self) -> None:
-        """Leaves the root's state alone, and nothing of a wave that failed: what it planned, or had entered but half."""
+        """Drops all states but the root's, after a wave that failed: what it had planned or half stored is no state."""
         nodes = [self.root]
         for node in nodes:  # which grows on the way
             nodes += node.children.values()

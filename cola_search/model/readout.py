@@ -33,7 +33,7 @@ class Readout:
         size = self._rows_at_once(rows)
         order = np.argsort(at, kind="stable")  # here and not on a GPU, which would have to finish the layers first
         at, tokens = at[order], tokens[order]
-        # had before the logits: a little that stays in the place of large blocks that went makes the heap grow
+        # allocated before the logits: a small block that is kept where a large one was freed makes the heap grow
         said = torch.empty(3, len(at), device=rows.device)
         for start, some in pieces(at, len(rows), size):
             logits = self.anatomy.logits(rows[start : start + size])

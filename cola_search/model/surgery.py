@@ -22,6 +22,7 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 from cola_search.chain import Chain, check_layers
 from cola_search.errors import UserError
 from cola_search.model.caches import cache_name, refuse_other_caches
+from cola_search.model.precision import dtype_name, is_low
 
 # Config lists that hold layer *indices*; lists with one entry per layer are recognised by name and length.
 _INDEX_LISTS = ("mlp_only_layers", "moe_layers", "attn_layer_indices", "full_attn_idxs", "hybrid_layer_ids")
@@ -120,9 +121,7 @@ def self_check(hf: PreTrainedModel) -> float:
     that nobody tried. Raises UserError if the two disagree: then this model cannot be searched.
     """
     chain = _probe_chain(len(find_layers(hf)[1]))
-    tolerance = (
-        0.02 if hf.dtype in (torch.float32, torch.float64) else 0.5
-    )  # low precision is noisy, a wrong cache is > 1
+    tolerance = 0.5 if is_low(hf.dtype) else 0.02  # a wrong cache is > 1
     with torch.inference_mode():
         try:
             with apply_chain(hf, chain):
@@ -139,10 +138,8 @@ def self_check(hf: PreTrainedModel) -> float:
 def _disagreement(hf: PreTrainedModel, edited: float, untouched: float, tolerance: float) -> UserError:
     if not math.isfinite(edited):
         whose = "an edited chain's" if math.isfinite(untouched) else "even untouched its"
-        dtype = str(hf.dtype).removeprefix("torch.")
-        return _refusal(
-            hf, f"{whose} logits are no numbers in {dtype}", "set another model.dtype or choose another model"
-        )
+        reason = f"{whose} logits are no numbers in {dtype_name(hf.dtype)}"
+        return _refusal(hf, reason, "set another model.dtype or choose another model")
     if not untouched < tolerance:
         return _refusal(
             hf, f"even untouched it decodes differently with its cache than without (by {untouched:.2g} sd)"

@@ -22,10 +22,10 @@ from transformers import PreTrainedModel
 from cola_search.errors import UserError
 from cola_search.model.answers import StopWatch
 from cola_search.model.caches import keeps_a_cache, without_cache
-from cola_search.model.greedy import generate_batch, pad
 from cola_search.model.layer_watch import LayerWatch, watch_layers
 from cola_search.model.loading import LoadedModel
 from cola_search.model.stock import Encoded, Stock
+from cola_search.model.stock_generation import generate_batch, pad
 
 Phase = Literal["pp", "rg"]
 Change = Literal["signed", "absolute"]

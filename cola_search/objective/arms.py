@@ -11,7 +11,7 @@ from cola_search.objective import selectors
 from cola_search.objective.classifiers import boosted, routed
 from cola_search.objective.menu import Menu, best_chain_menu, cover_menu, ensemble_menu, exits_menu
 from cola_search.objective.option_table import OptionTable
-from cola_search.objective.paired import MARGIN, holm, pair
+from cola_search.objective.paired import holm, pair
 from cola_search.objective.selectors import Choice, Selector, right_of
 from cola_search.report.stats import wilson
 
@@ -23,6 +23,8 @@ MENUS: dict[str, Callable[[OptionTable, float, int], Menu]] = {
     "ensemble": ensemble_menu,
 }
 """`base` is the control: what a selector does for the untouched model alone."""
+
+FOLDS = 5  # of the cross-validation
 
 
 @dataclass(frozen=True)
@@ -105,17 +107,17 @@ def apply_arm(arm: Arm, menu: Menu, calibration: OptionTable, items: OptionTable
 
 
 def cross_validate(
-    table: OptionTable, arms: Sequence[Arm], size: int, folds: int = 5, seed: int = 0, on: np.ndarray | None = None
+    table: OptionTable, arms: Sequence[Arm], size: int, seed: int = 0, on: np.ndarray | None = None
 ) -> list[Judged]:
     """Each arm on calibration items, with menu and selector chosen on the other folds; the menu that it tells is empty.
 
     An arm whose menu is empty in some fold has nothing right and costs nothing, as in apply_arm, so nobody chooses it.
-    folds: at most; at least 2, and else no more than there are items to judge by.
+    There are FOLDS of them, or fewer where there are fewer items to judge by, but at least 2.
     on: the places of the items to judge by, best those that the table's chains were not found on (None: all); the others
     are in no fold, so that every menu and selector may use them.
     """
     on = np.arange(len(table)) if on is None else on
-    folds = max(2, min(folds, len(on)))
+    folds = max(2, min(FOLDS, len(on)))
     fold = np.full(len(table), -1)
     fold[on] = np.random.default_rng(seed).permutation(len(on)) % folds
     right = np.zeros((len(arms), len(table)), dtype=bool)
@@ -149,7 +151,7 @@ def held_out_table(
     arms: Sequence[Arm],
     crossed: Sequence[Judged],
     size: int,
-    margin: float = MARGIN,
+    margin: float,
 ) -> list[dict[str, Any]]:
     """A row for each arm on held-out items, beside the base (the first row) and the best control.
 

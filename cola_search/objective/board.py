@@ -18,6 +18,7 @@ from cola_search.model.loading import LoadedModel
 from cola_search.objective.charges import Charges
 from cola_search.objective.paired import Paired, pair
 from cola_search.outcome import Score
+from cola_search.scoring import Scorer
 from cola_search.tasks.task import Task
 
 WRONG, RIGHT, ERROR = "0", "1", "e"
@@ -41,18 +42,19 @@ class Known:
 
 
 class Board:
-    """The scores of chains on the items, of every chain for a prefix of them, so that all chains are compared on the same.
+    """The scores of chains on an ordered list of items. A chain is scored on the first so many of them, so that any two chains can
+    be compared on the same items.
 
-    Items are never released: opening one costs as much as several chains, so the scorer keeps as many as it has room for
-    (engine.samples_in_flight; best all of them). That is time; what is charged follows from the order in which this board was
-    asked (charges.py), so that a run that goes on charges what an undisturbed one does.
+    Items are never released: to open one takes as long as to score several chains, so the scorer keeps as many as it has room
+    for (engine.samples_in_flight; best all of them). What is charged does not depend on that, but only on the order in which
+    this board was asked (charges.py), so that a run that goes on charges what an undisturbed one does.
 
     path: where to keep them; a file that is there already is read, and refused with FolderRefused if it is damaged, of other
     items, or differs in what scores depend on (`about`: model, prompts, metric, engine).
     """
 
     def __init__(
-        self, scorer: Any, samples: Sequence[Any], path: Path | None = None, about: Mapping[str, Any] | None = None
+        self, scorer: Scorer, samples: Sequence[Any], path: Path | None = None, about: Mapping[str, Any] | None = None
     ) -> None:
         self.samples = samples
         self._scorer = scorer

@@ -9,21 +9,27 @@ import numpy as np
 
 from cola_search.baselines import make_search
 from cola_search.chain import Chain
-from cola_search.job import SEARCH, generator, run_searches
+from cola_search.job import run_searches
 from cola_search.objective.menu import exits, joined_edit, keep_best, single_edits
 from cola_search.objective.option_table import OptionTable, Parts, block_size, score_table
 from cola_search.priors import uniform
 from cola_search.report.whole_file import write_whole
 from cola_search.scoring import ModelScorer
+from cola_search.seeding import SEARCH, generator
 from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
+
+PARENTS = 24  # single edits of each kind that pairs are made of
 
 
 def searched(
     scorer: ModelScorer, samples: Sequence[Sample], settings: SearchSettings, seed: int, parts: Parts | None = None
 ) -> dict[Chain, set[str]]:
-    """By chain the ids of the samples that it solved in one search each; as many at a time as may be in flight, or as a
-    block has. With `parts` it goes on there."""
+    """By chain the ids of the samples that it solved, from one search of each sample.
+
+    As many samples are searched side by side as may be in flight, but no more than a block has (`block_size`). With `parts`,
+    what an earlier process has searched is taken from there.
+    """
     solved: dict[Chain, set[str]] = {}
     size = min(scorer.settings.samples_in_flight, block_size(settings.simulations))
     for start in range(0, len(samples), size):
@@ -100,14 +106,14 @@ def race(
     return score_table(scorer, samples, best, hidden=not scorer.engine.generates, parts=parts)
 
 
-def best_pairs(table: OptionTable, longest: int, parents: int = 24) -> list[Chain]:
-    """Two single edits at once, one of them a skip, in at most `longest` layers: the best `parents` of each kind by
+def best_pairs(table: OptionTable, longest: int) -> list[Chain]:
+    """Two single edits at once, one of them a skip, in at most `longest` layers: the best PARENTS of each kind by
     accuracy, pairs of the better ones first. The table's first chain is the base, the others have one edit each."""
     base, *edits = table.chains
     rates = dict(zip(table.chains, table.right.mean(axis=0).tolist(), strict=True))
     ranked = sorted(edits, key=lambda chain: (-rates[chain], len(chain), chain))
-    skips = [chain for chain in ranked if len(chain) < len(base)][:parents]
-    repeats = [chain for chain in ranked if len(chain) > len(base)][:parents]
+    skips = [chain for chain in ranked if len(chain) < len(base)][:PARENTS]
+    repeats = [chain for chain in ranked if len(chain) > len(base)][:PARENTS]
     partners = [chain for pair in zip_longest(repeats, skips) for chain in pair if chain is not None]
     places = sorted(np.ndindex(len(skips), len(partners)), key=sum)
     joined = [joined_edit(skips[i], partners[j], len(base)) for i, j in places]

@@ -26,8 +26,8 @@ class _Prefix:
 class Charges:
     """The charges of a board (model.prefixes.Prefixes.charge) for all of its items at once, each chain known of the first so many.
 
-    They follow from what the board scored, and so a board that was read from its file charges what the one that wrote it
-    would have: what an engine has kept, and what was dropped or begun anew, is not asked.
+    They follow from what the board has scored alone, and not from which states an engine still holds. So a board that was read
+    from its file charges what the one that wrote it would have.
     """
 
     def __init__(self) -> None:

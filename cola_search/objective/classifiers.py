@@ -36,11 +36,11 @@ def routed(base: Chain) -> Selector:
     return fit
 
 
-def boosted(seed: int = 0) -> Selector:
+def boosted() -> Selector:
     """Runs the whole menu and answers the option that gradient boosting on option_features finds most likely right."""
 
     def fit(calibration: OptionTable) -> Rule:
-        valid, model = calibration.valid, _boosting(seed)
+        valid, model = calibration.valid, _boosting()
         golds = calibration.golds[valid]
         if golds.all() or not golds.any():
             return lambda table: Choice(table.log_probs.mean(axis=1).argmax(axis=1), whole_menu(table))
@@ -87,9 +87,9 @@ def _run_one(table: OptionTable, chain: np.ndarray) -> Choice:
     return Choice(options[np.arange(len(table)), chain], cost[chain])
 
 
-def _boosting(seed: int) -> HistGradientBoostingClassifier:
+def _boosting() -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(
-        max_iter=60, learning_rate=0.08, max_leaf_nodes=8, min_samples_leaf=30, l2_regularization=1.0, random_state=seed
+        max_iter=60, learning_rate=0.08, max_leaf_nodes=8, min_samples_leaf=30, l2_regularization=1.0, random_state=0
     )
 
 

@@ -111,7 +111,7 @@ class Contest:
 
 
 def weigh(selection: View, finalists: Sequence[Chain], objective: ObjectiveSettings) -> list[Paired]:
-    """Each finalist beside the base on the selection items; one that is hopeless after a quarter or half of them sees no more.
+    """Each finalist compared with the base on the selection items; one that is hopeless after a quarter or half sees no more.
 
     Hopeless: at one standard error's bound still worse by the margin (goal `better`: less accurate), so its p-value is above
     0.84 and stays in the correction. Stopping like that only takes choices away: what is chosen is no less sure.

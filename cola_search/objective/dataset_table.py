@@ -7,7 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cola_search.report.terminal import p_value, wide_console
+from cola_search.report.console import empty_table, p_value, percent, span, wide_console
+
+_COLUMNS = (
+    "method", "chain", "length", "chosen on", "held out", "minus base (95%)", "p", "p Holm", "search", "cost",
+)  # fmt: skip
 
 
 def print_dataset(result: Mapping[str, Any], folder: str, console: Console | None = None) -> None:
@@ -18,26 +22,13 @@ def print_dataset(result: Mapping[str, Any], folder: str, console: Console | Non
     title = f"\n{result['task']} with {result['model']} ({result['layers']} layers), one chain, goal: {result['goal']}"
     console.print(Text(title, style="bold"))
     console.print(Text(f"searched on {items['search']} and chosen on {items['selection']} ({result['calibration']})"))
-    console.print(Text(f"base on {base['of']} held-out items: {_points(rate)}{_levels(base)}"))
+    console.print(Text(f"base on {base['of']} held-out items: {percent(rate, 1)}{_levels(base)}"))
     console.print(_table(result), Text(_legend(result), style="dim"))
     console.print(Text(_conclusion(result)), Text(f"\n{folder}"))
 
 
 def _table(result: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in (
-        "method",
-        "chain",
-        "length",
-        "chosen on",
-        "held out",
-        "minus base (95%)",
-        "p",
-        "p Holm",
-        "search",
-        "cost",
-    ):
-        table.add_column(name, justify="left" if name in ("method", "chain") else "right", overflow="fold")
+    table = empty_table(_COLUMNS, left=("method", "chain"))
     for row in result["methods"]:
         cost = f"{row['search_layer_executions']:,}", f"{row['layer_executions']:,}"
         if row["chain"] is None:
@@ -49,8 +40,8 @@ def _table(result: Mapping[str, Any]) -> Table:
             row["chain"],
             str(row["length"]),
             f"{100 * chosen['difference'][0]:+.1f}",
-            _points(told["accuracy"][0]),
-            _difference(told),
+            percent(told["accuracy"][0], 1),
+            span(told["difference"]),
             p_value(told["p_not_worse" if result["goal"] == "shorter" else "p_better"]),
             p_value(told["p_holm"]),
             *cost,
@@ -102,13 +93,4 @@ def _margin(result: Mapping[str, Any]) -> str:
 
 def _levels(base: Mapping[str, Any]) -> str:
     named = {name: base[name] for name in ("chance", "majority") if base[name] is not None}
-    return f" ({', '.join(f'{name} {_points(value)}' for name, value in named.items())})" if named else ""
-
-
-def _difference(told: Mapping[str, Any]) -> str:
-    """In points with its interval; of no items nothing is known."""
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * v for v in told["difference"])) if told["n"] else "-"
-
-
-def _points(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}%"
+    return f" ({', '.join(f'{name} {percent(value, 1)}' for name, value in named.items())})" if named else ""

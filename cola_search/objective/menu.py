@@ -7,8 +7,8 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 
 from cola_search.chain import Chain
+from cola_search.lessons import greedy_menu
 from cola_search.objective.option_table import OptionTable, log_softmax
-from cola_search.priors import greedy_menu
 from cola_search.records import Record
 
 Menu = list[Chain]
@@ -26,9 +26,9 @@ def menu_cost(chains: Iterable[Chain], head_cost: float = 0.0) -> float:
     return len(nodes) + max(0, len(distinct) - 1) * head_cost
 
 
-def exits(chain: Chain, step: int = 1) -> list[Chain]:
-    """The early exits of a chain: its proper prefixes, every `step` layers, shortest first."""
-    return [Chain(chain[:end]) for end in range(step, len(chain), step)]
+def exits(chain: Chain) -> list[Chain]:
+    """The early exits of a chain: its proper prefixes, shortest first."""
+    return [Chain(chain[:end]) for end in range(1, len(chain))]
 
 
 def single_edits(num_layers: int, max_block: int = 4) -> list[Chain]:
@@ -100,7 +100,7 @@ def ensemble_menu(table: OptionTable, budget: float, size: int) -> Menu:
     return _greedy(table, budget, size, gain)
 
 
-def best_chain_menu(table: OptionTable, budget: float, size: int = 1) -> Menu:
+def best_chain_menu(table: OptionTable, budget: float, size: int) -> Menu:
     """The one chain that is right most often within the budget; ties go to the shorter one."""
     fitting = [k for k, chain in enumerate(table.chains) if len(chain) <= budget]
     rates = table.right.mean(axis=0)

@@ -7,7 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cola_search.report.terminal import p_value, wide_console
+from cola_search.report.console import empty_table, p_value, percent, span, wide_console
+
+_COLUMNS = (
+    "menu", "selector", "budget", "chosen on", "held out", "cost", "minus base (95%)", "p", "p Holm", "chains",
+)  # fmt: skip
 
 _SHOWN = 4  # arms of each budget, by their accuracy on calibration
 
@@ -21,7 +25,7 @@ def print_menu(result: Mapping[str, Any], folder: str, console: Console | None =
         Text(f"chosen on {counts['calibration']} items ({result['calibration']}) out of {result['chains']} chains")
     )
     console.print(Text(f"cross-validated on {_judged(result['cross_validated'])}"))
-    console.print(Text(f"base on {base['of']} held-out items: {_points(base['rate'])}, cost {result['layers']}"))
+    console.print(Text(f"base on {base['of']} held-out items: {percent(base['rate'], 1)}, cost {result['layers']}"))
     console.print(_table(result), Text(_LEGEND, style="dim"), Text(_conclusion(result)), Text(folder), sep="\n")
 
 
@@ -32,39 +36,25 @@ def _judged(crossed: Mapping[str, Any]) -> str:
 
 
 def _table(result: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in (
-        "menu",
-        "selector",
-        "budget",
-        "chosen on",
-        "held out",
-        "cost",
-        "minus base (95%)",
-        "p",
-        "p Holm",
-        "chains",
-    ):
-        table.add_column(name, justify="left" if name in ("menu", "selector", "chains") else "right", overflow="fold")
+    table = empty_table(_COLUMNS, left=("menu", "selector", "chains"))
     for row in _shown(result):
-        span = (row["difference"], row["difference_low"], row["difference_high"])
         star = " *" if row["chosen"] else ""
         p_holm = p_value(row["p_holm"]) if "p_holm" in row else ""
         table.add_row(
             row["menu"],
             row["selector"] + star,
             f"{row['budget']:g}",
-            _points(row["calibration"]),
-            _points(row["rate"]),
+            percent(row["calibration"], 1),
+            percent(row["rate"], 1),
             f"{row['cost']:g}",
-            "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * value for value in span)),
+            span([row[key] for key in ("difference", "difference_low", "difference_high")]),
             p_value(row["p"]),
             p_holm,
             ", ".join(row["chains"]),
         )
     for row in result["oracle"]:
         chains = ", ".join(row["chains"])
-        table.add_row(row["menu"], "oracle", f"{row['budget']:g}", "", _points(row["rate"]), "", "", "", "", chains)
+        table.add_row(row["menu"], "oracle", f"{row['budget']:g}", "", percent(row["rate"], 1), "", "", "", "", chains)
     return table
 
 
@@ -114,7 +104,3 @@ _LEGEND = (
     "head beyond the base's one in such (see head_cost). oracle: uses the answer key. *: what calibration\n"
     "chooses within a budget of the table, and among the rows of the base."
 )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}%"

@@ -18,6 +18,7 @@ from cola_search.objective.board import Board, View
 from cola_search.objective.racing import Standing, halving, race
 from cola_search.outcome import Score
 from cola_search.prior_tables import PriorTables
+from cola_search.scoring import ModelScorer
 from cola_search.seeding import generator
 from cola_search.settings import SearchSettings
 
@@ -38,7 +39,7 @@ class Lab:
 
     settings: Settings
     model: LoadedModel
-    scorer: Any
+    scorer: ModelScorer
     board: Board
 
     @property
@@ -209,8 +210,8 @@ def _prior_cost(lab: Lab) -> float:
 def search_settings(settings: Settings) -> SearchSettings:
     """The search for the goal: first not worse, then short; or by accuracy, with no chain longer than the base.
 
-    Large waves, and soon, for the chains of one compete. Cheap edits do not come first: they are the late ones, with which
-    one item is answered right by luck, and many are not.
+    Waves are large from the start, for the chains of a wave compete. Cheap edits do not come first: they are edits of late
+    layers, which answer a single item right by luck but not many.
     """
     search = replace(settings.search, wave=max(WAVE, settings.search.wave), wave_ramp=1.0, cost_exponent=0.0)
     if settings.objective.goal == "shorter":
@@ -242,8 +243,9 @@ def judge(view: View, chains: Sequence[Chain], settings: Settings, halve: bool =
 def graded(standing: Standing, goal: str, margin: float) -> Score:
     """A race as a score. Right: not worse than the base by the margin (goal `better`: more accurate), on all items.
 
-    Both by the one-sided lower bound at one standard error, which a chain that was dropped early has from few items, so the
-    little that is known of it counts against it. The margin of the score is how far it lies from what was asked, scaled.
+    Both are judged by the one-sided lower bound at one standard error. Of a chain that was dropped early it comes from few
+    items and is low, so that what is not known of the chain counts against it. The margin of the score is how far the bound
+    lies above what was asked, scaled.
     """
     excess = standing.paired.lower_bound(ONE_ERROR) + (margin if goal == "shorter" else 0.0)
     return Score(correct=standing.finished and excess > 0, margin=SHARPNESS * excess)

@@ -200,9 +200,9 @@ def base_hidden(scorer: ModelScorer, samples: Sequence[Sample]) -> np.ndarray | 
 
 @dataclass
 class Parts:
-    """Where blocks of tables under way, and what was searched for them, are kept, so that a run that is stopped goes on there.
+    """Where the blocks of an unfinished table, and what was searched for it, are kept, so that a stopped run can go on.
 
-    folder: for tables that depend on the same things. say: told how far a table is.
+    folder: one for all tables that depend on the same settings. say: is told how far a table is.
     found: layer executions that earlier processes spent on the blocks that were found there.
     """
 

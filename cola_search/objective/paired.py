@@ -6,9 +6,6 @@ from math import comb, inf, sqrt
 from statistics import NormalDist
 
 LEVEL = 0.95
-MARGIN = 0.02
-"""How much lower an accuracy may be and still count as not worse."""
-
 _HALVINGS = 60  # of an interval of length 2, which is then below the precision of a float
 
 
@@ -48,11 +45,11 @@ class Paired:
         """One-sided upper bound of the difference."""
         return -Paired(self.n, self.right, self.lost, self.gained).lower_bound(level)
 
-    def not_worse(self, margin: float = MARGIN, level: float = LEVEL) -> bool:
-        """True iff the lower bound of the difference is above -margin: non-inferiority, one-sided."""
-        return self.lower_bound(level) > -margin
+    def not_worse(self, margin: float) -> bool:
+        """True iff the lower bound of the difference is above -margin: non-inferiority, one-sided at 95%."""
+        return self.lower_bound() > -margin
 
-    def p_not_worse(self, margin: float = MARGIN) -> float:
+    def p_not_worse(self, margin: float) -> float:
         """p-value, one-sided, against "worse by at least margin"; 1 without items."""
         return 1 - NormalDist().cdf(score_z(self, -margin)) if self.n else 1.0
 

@@ -84,8 +84,11 @@ def halving(view: View, chains: Sequence[Chain], first: int, keep: int = 1) -> l
 
 
 def advance(view: View, chains: Sequence[Chain], upto: int, keep: int = 1) -> list[Chain]:
-    """Looks at the chains up to there; those looked at. The view's limit has to leave enough to look at `keep` of them to
-    the end, or half of what there is, and at least enough for one."""
+    """Looks at the chains up to `upto` items, as far as the view's limit lets it; returns those that it looked at.
+
+    Enough of the limit is held back to take `keep` of the chains to the last item, though not more than half of what is left,
+    unless a single chain needs more.
+    """
     prices = sorted(view.price([chain], len(view), upto) for chain in chains)
     half = (view.limit - view.layer_executions) / 2
     kept = max(prices[-1], min(sum(prices[-keep:]), half))
@@ -93,5 +96,5 @@ def advance(view: View, chains: Sequence[Chain], upto: int, keep: int = 1) -> li
 
 
 def _ranked(view: View, chains: Sequence[Chain], ahead: Sequence[Chain]) -> list[Chain]:
-    """Those ahead first, for it is them that enough is left for; then best first by merit."""
+    """The chains, best first by merit; but those that were not looked at as far as the others come last."""
     return sorted(chains, key=lambda chain: (chain not in ahead, -view.merit(chain), len(chain), chain))

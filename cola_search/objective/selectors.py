@@ -27,6 +27,8 @@ Combine = Callable[[np.ndarray], np.ndarray]
 """From log-probabilities [N, K, O] to a score of each option [N, O]; the largest is chosen."""
 
 MISSING = -1e9  # the score of an option that an item does not have, where arithmetic would make nan of -inf
+RIDGE = 3.0  # the penalty on the weights of `weighted`
+THRESHOLDS = 21  # that a cascade tries: quantiles of its confidence
 FLOOR_OF_FEATURES = -100.0  # nats: an option that a chain cannot score must not drown all others
 
 
@@ -111,7 +113,7 @@ def unbiased(combine: Combine) -> Selector:
     return fit
 
 
-def weighted(ridge: float = 3.0) -> Selector:
+def weighted() -> Selector:
     """A weight for each chain, which may be negative: P(option) ~ exp(sum_k w_k f_k), fitted to the gold answers of
     calibration with a ridge penalty (conditional logit). The features f are those of option_features.
 
@@ -120,7 +122,7 @@ def weighted(ridge: float = 3.0) -> Selector:
 
     def fit(calibration: OptionTable) -> Rule:
         spread = option_features(calibration)[calibration.valid].std(axis=0) + 1e-9
-        weights = _conditional_logit(option_features(calibration) / spread, calibration, ridge)
+        weights = _conditional_logit(option_features(calibration) / spread, calibration, RIDGE)
         return lambda table: _choose(table, option_features(table) / spread @ weights)
 
     return fit
@@ -137,7 +139,7 @@ def option_features(table: OptionTable) -> np.ndarray:
     return features
 
 
-def cascade(budget: float, steps: int = 21) -> Selector:
+def cascade(budget: float) -> Selector:
     """Chains one after the other, shortest first, until the mean of those that ran is confident enough.
 
     The threshold is the one that is most accurate on calibration among those whose mean cost there is within the budget.
@@ -145,7 +147,9 @@ def cascade(budget: float, steps: int = 21) -> Selector:
 
     def fit(calibration: OptionTable) -> Rule:
         stages = _Stages(calibration)
-        levels = np.unique(np.quantile(stages.confidence[:, :-1], np.linspace(0, 1, steps))) if stages.many else [0.0]
+        levels = (
+            np.unique(np.quantile(stages.confidence[:, :-1], np.linspace(0, 1, THRESHOLDS))) if stages.many else [0.0]
+        )
         found = [(stages.choose(level), level) for level in [-np.inf, *levels, np.inf]]
         fitting = [
             (_accuracy(calibration, c.options), -c.cost.mean(), lv) for c, lv in found if c.cost.mean() <= budget

@@ -7,16 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cola_search.errors import UserError
-from cola_search.job_names import shown_names
-from cola_search.report.page import read_run, render, summarize_run
+from cola_search.report.page import read_run, render, summary_of
 from cola_search.report.stats import Mean, Rate, bonett_price, mean_of, newcombe
-from cola_search.report.summary import Summary
-from cola_search.report.tally import base_right
+from cola_search.report.summary import Summary, SummaryBuilder
 from cola_search.report.whole_file import write_whole
-from cola_search.run_folder import FREE_KEYS, flat
+from cola_search.run_folder import FREE_KEYS
+from cola_search.sweep import readable_settings, settings_of, shown_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +43,28 @@ def write_comparison(run_dirs: Sequence[Path], path: Path, left_out: Mapping[Pat
     left_out: by folder why it cannot be read. The page names these, and the first of the others is compared with.
     """
     left_out = left_out or {}
-    names = dict(zip(run_dirs, shown_names(dict(zip(run_names(run_dirs), run_dirs, strict=True))), strict=True))
+    settings = {folder: readable_settings(folder) if folder in left_out else settings_of(folder) for folder in run_dirs}
+    names = dict(zip(run_dirs, shown_names(run_names(run_dirs), list(settings.values())), strict=True))
     runs = [load_run(folder, name) for folder, name in names.items() if folder not in left_out]
-    settings = what_differs([_settings(run.folder) for run in runs])
-    rows = [_row(run, runs[0], words, path.parent) for run, words in zip(runs, settings, strict=True)]
+    differing = what_differs([settings[run.folder] for run in runs])
+    rows = [_row(run, runs[0], words, path.parent) for run, words in zip(runs, differing, strict=True)]
     missing = [f"{names[folder]}: {reason}" for folder, reason in left_out.items()]
     data = {"runs": rows, "reference": runs[0].name, "left_out": missing}
     return write_whole(path, render("comparison", f"{len(runs)} runs", data, {}))
 
 
 def load_run(folder: Path, name: str) -> Run:
-    """The run in a folder, from its records."""
+    """The run in a folder, from its records, which are read once."""
     verdicts: dict[tuple[str, str], Verdict] = {}
+    builder = SummaryBuilder()
     for record in read_run(folder):
-        right, best = base_right(record), record.best
+        builder.add(record)
+        right, best = record.base_right, record.best
         if right is not None:
             verdicts[record.sample, record.question] = Verdict(
                 right, best is not None, record.num_layers - best.length if best else 0
             )
-    return Run(name, folder, summarize_run(folder), verdicts)
+    return Run(name, folder, summary_of(folder, builder), verdicts)
 
 
 def run_names(run_dirs: Sequence[Path]) -> list[str]:
@@ -79,17 +79,6 @@ def run_names(run_dirs: Sequence[Path]) -> list[str]:
     return [str(folder.relative_to(common)) for folder in folders]
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    """The settings of a run, one level deep; empty if it keeps none."""
-    path = folder / "config.yaml"
-    try:
-        return flat(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read ({type(error).__name__}): restore it, or compare without it."
-        ) from error
-
-
 def what_differs(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """For each run, the settings in which the runs differ, as KEY=VALUE words."""
     keys = sorted({key for values in settings for key in values if not key.startswith(FREE_KEYS)})
@@ -99,13 +88,12 @@ def what_differs(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _row(run: Run, reference: Run, settings: str, page_folder: Path) -> dict[str, Any]:
     report = run.folder / "report.html"
-    shared = run.verdicts.keys() & reference.verdicts.keys() if run.summary.task == reference.summary.task else set()
     return {
         "name": run.name,
         "settings": settings,
         "link": os.path.relpath(report, page_folder) if report.is_file() else None,
         "summary": asdict(run.summary),
-        "shared": len(shared),
+        "shared": len(_shared(run, reference)),
         "differences": None if run is reference else differences(run, reference),
     }
 
@@ -116,9 +104,7 @@ def differences(run: Run, reference: Run) -> dict[str, dict[str, Any] | None]:
     `fixed` and its like are paired over samples that both bases got wrong, `shortened` and `saved` over those that both
     got right; None where there is nothing to compare.
     """
-    same_task = run.summary.task == reference.summary.task
-    shared = sorted(run.verdicts.keys() & reference.verdicts.keys()) if same_task else []
-    pairs = [(run.verdicts[sample], reference.verdicts[sample]) for sample in shared]
+    pairs = [(run.verdicts[sample], reference.verdicts[sample]) for sample in _shared(run, reference)]
     if not pairs:
         return _unpaired(run.summary, reference.summary)
     wrong = [(ours, theirs) for ours, theirs in pairs if not ours.base and not theirs.base]
@@ -130,6 +116,12 @@ def differences(run: Run, reference: Run) -> dict[str, dict[str, Any] | None]:
         "shortened": _paired([(ours.saved > 0, theirs.saved > 0) for ours, theirs in right]),
         "saved": _paired_mean([ours.saved - theirs.saved for ours, theirs in right]),
     }
+
+
+def _shared(run: Run, reference: Run) -> list[tuple[str, str]]:
+    """The samples that both judged, in order; none where their tasks differ."""
+    same_task = run.summary.task == reference.summary.task
+    return sorted(run.verdicts.keys() & reference.verdicts.keys()) if same_task else []
 
 
 def _paired(pairs: Sequence[tuple[bool, bool]]) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from cola_search.records import Record
-from cola_search.report.formats import answer_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +25,8 @@ def example_of(record: Record) -> Example:
     return Example(
         sample=record.sample,
         question=record.question,
-        gold=answer_text(record, record.gold) or "",
-        base_answer=answer_text(record, record.base.prediction) or "",
+        gold=record.answer_text(record.gold) or "",
+        base_answer=record.answer_text(record.base.prediction) or "",
         chain=record.best.chain,
         length=record.best.length,
         fixed=not record.base.right,

@@ -1,10 +1,9 @@
-"""What the figures need of one record, and no more: a few numbers a sample, so that 5,000 of them are small."""
+"""What the figures need of one record and no more: a few numbers a sample, so that those of 5,000 samples are small."""
 
 from dataclasses import dataclass
 
 from cola_search.chain import Chain
 from cola_search.records import Control, Record, VoidPrior
-from cola_search.report.tally import base_right, outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +40,12 @@ class Facts:
         return None if self.outcome == "error" else self.outcome in ("shortened", "same")
 
 
-def facts(record: Record) -> Facts:
+def facts_of(record: Record) -> Facts:
     """The numbers of one record that figures are made of."""
     best = record.best
     lengths = [len(Chain.parse(row.chain)) for row in record.chains]
     return Facts(
-        outcome=outcome(record),
+        outcome=record.outcome,
         num_layers=record.num_layers,
         counts=Chain.parse(best.chain).counts(record.num_layers) if best else None,
         length=best.length if best else None,
@@ -66,7 +65,7 @@ def facts(record: Record) -> Facts:
 def _rights(record: Record, lengths: list[int]) -> list[tuple[float, int]]:
     rights: list[tuple[float, int]] = []
     chains = list(zip(record.chains, lengths, strict=True))
-    for row, length in chains[base_right(record) is False :]:  # a base that verification refutes is no fix
+    for row, length in chains[record.base_right is False :]:  # a base that verification refutes is no fix
         if row.correct and (not rights or length < rights[-1][1]):
             rights.append((row.layer_executions, length))
     return rights

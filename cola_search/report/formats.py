@@ -11,18 +11,10 @@ from typing import Any
 
 from cola_search.chain import Chain
 from cola_search.records import Record
-from cola_search.report.tally import base_right
-from cola_search.report.whole_file import write_whole
+from cola_search.report.whole_file import whole, write_whole
 
 MAX_SEGMENT = 4
 """Most layers of one segment of PoLar."""
-
-
-def answer_text(record: Record, answer: int | str | None) -> str | None:
-    """The option that an index names, or the text itself."""
-    if record.choices is not None and isinstance(answer, int) and 0 <= answer < len(record.choices):
-        return record.choices[answer]
-    return None if answer is None else str(answer)
 
 
 def judged_chains(record: Record) -> dict[Chain, bool]:
@@ -68,8 +60,8 @@ def write_polar(records: Iterable[Record], path: Path) -> dict[str, int]:
 
     def rows() -> Iterator[dict[str, Any]]:
         for record in records:
-            counts["failed" if base_right(record) is None else "samples"] += 1
-            if base_right(record) is not None:
+            counts["failed" if record.base_right is None else "samples"] += 1
+            if record.base_right is not None:
                 yield _polar_sample(record, counts)
 
     _write_stream(path, "samples", rows(), lambda: {"counts": dict(counts)})
@@ -88,8 +80,8 @@ def _polar_sample(record: Record, counts: Counter[str]) -> dict[str, Any]:
     return {
         "sample_id": record.sample,
         "question": record.question,
-        "gt_ans": answer_text(record, record.gold) or "",
-        "initial_score": float(bool(base_right(record))),
+        "gt_ans": record.answer_text(record.gold) or "",
+        "initial_score": float(bool(record.base_right)),
         "final_valid_transitions": lists[True],
         "final_invalid_transitions": lists[False],
     }
@@ -97,13 +89,11 @@ def _polar_sample(record: Record, counts: Counter[str]) -> dict[str, Any]:
 
 def _write_stream(path: Path, key: str, rows: Iterable[dict[str, Any]], rest: Callable[[], dict[str, Any]]) -> None:
     """One JSON object: a long list under `key`, written item by item, then what `rest` says when the list is done."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
+    with whole(path) as part, part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{{{_json(key)}:[")
         for number, row in enumerate(rows):
             file.write((",\n" if number else "\n") + _json(row))
         file.write("\n]" + "".join(f",\n{_json(name)}:{_json(value)}" for name, value in rest().items()) + "}\n")
-    part.replace(path)
 
 
 def _json(value: Any) -> str:
@@ -156,7 +146,7 @@ _DRLLM_LISTS = (
 
 
 def _drllm_row(record: Record, counts: Counter[str]) -> dict[str, Any] | None:
-    base = base_right(record)
+    base = record.base_right
     if base is None:
         counts["failed"] += 1
         return None
@@ -169,7 +159,7 @@ def _drllm_row(record: Record, counts: Counter[str]) -> dict[str, Any] | None:
         "questions": record.question,
         "optimal_layer_config": list(chain.counts(record.num_layers)),
         "best_path": list(chain),
-        "best_response": answer_text(record, record.gold) or "",
+        "best_response": record.answer_text(record.gold) or "",
         "original_correct": int(base),
         "mcts_correct": 1,
         "path_lengths": len(chain),

@@ -13,8 +13,7 @@ from typing import Any
 
 from cola_search.errors import UserError
 from cola_search.records import Record, read_records
-from cola_search.report.facts import Facts
-from cola_search.report.facts import facts as facts_of
+from cola_search.report.facts import Facts, facts_of
 from cola_search.report.figures import figures
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts
 from cola_search.report.whole_file import write_whole
@@ -51,9 +50,9 @@ def write_report(run_dir: Path) -> Path:
     records = read_run(run_dir)
     with (run_dir / RECORDS).open("rb") as lines:
         there = sum(line.endswith(b"\n") for line in lines)
-    every, known = max(1, -(-there // MOST_SHOWN)), _known(run_dir)
-    name, notes = run_dir.resolve().name, _unfinished(run_dir, there)
-    page = render_run(records, **known, name=name, every=every, notes=notes)
+    told, samples = _told(run_dir)
+    every, notes = max(1, -(-there // MOST_SHOWN)), _unfinished(samples, there)
+    page = render_run(records, told, name=run_dir.resolve().name, every=every, notes=notes)
     return write_whole(run_dir / "report.html", page)
 
 
@@ -65,22 +64,19 @@ def read_run(run_dir: Path) -> Iterator[Record]:
     return read_records(path)
 
 
-def summarize_run(run_dir: Path) -> Summary:
-    """The summary of a run folder, from its records."""
-    builder = SummaryBuilder()
-    for record in read_run(run_dir):
-        builder.add(record)
-    summary = builder.summary(**_known(run_dir))
-    return replace(summary, warnings=[*_unfinished(run_dir, summary.samples), *summary.warnings])
+def summary_of(run_dir: Path, builder: SummaryBuilder) -> Summary:
+    """The summary of a run folder, all of whose records the builder has counted."""
+    told, samples = _told(run_dir)
+    summary = builder.summary(**told)
+    return replace(summary, warnings=[*_unfinished(samples, summary.samples), *summary.warnings])
 
 
-def _unfinished(run_dir: Path, there: int) -> list[str]:
-    """In words, that a run with so many records was stopped, as far as its folder tells: a run writes its summary when it ends.
+def _unfinished(told: int | None, there: int) -> list[str]:
+    """In words, that a run was stopped, where its summary, which it writes when it ends, tells of other than its records.
 
+    told: how many samples the summary is of; None where there is none. there: how many records there are.
     A run that was stopped again before its first new record holds what the earlier command finished, and nothing is said.
     """
-    path = run_dir / SUMMARY
-    told = json.loads(path.read_text(encoding="utf-8")).get("samples") if path.is_file() else None
     if told == there:
         return []
     known = (
@@ -94,32 +90,25 @@ def _unfinished(run_dir: Path, there: int) -> list[str]:
     ]
 
 
-def _known(run_dir: Path) -> dict[str, Any]:
-    """What summary.json says that the records do not, as `SummaryBuilder.summary` takes it."""
+def _told(run_dir: Path) -> tuple[dict[str, Any], int | None]:
+    """What summary.json says that the records do not, as `SummaryBuilder.summary` takes it, and of how many samples it is."""
     path = run_dir / SUMMARY
     if not path.is_file():
-        return {}
+        return {}, None
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         told = {"evaluations_per_second": summary["evaluations_per_second"], "max_length": summary.get("max_length")}
-        return {"facts": TaskFacts(**summary["facts"]), **told}
+        return {"facts": TaskFacts(**summary["facts"]), **told}, summary.get("samples")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): remove it, the report does without.") from error
 
 
 def render_run(
-    records: Iterable[Record],
-    facts: TaskFacts = TaskFacts(),
-    evaluations_per_second: float | None = None,
-    max_length: float | None = None,
-    *,
-    name: str = "",
-    every: int = 1,
-    notes: Sequence[str] = (),
+    records: Iterable[Record], told: Mapping[str, Any], *, name: str, every: int, notes: Sequence[str]
 ) -> str:
     """The page of one run; the records are read once and in order, and every so many-th one is shown.
 
-    notes: sentences that stand above the warnings of its summary.
+    told: what the records do not say, as `SummaryBuilder.summary` takes it. notes: sentences above the summary's warnings.
     """
     builder, seen, columns = SummaryBuilder(), [], _Columns()
     for index, record in enumerate(records):
@@ -127,7 +116,7 @@ def render_run(
         if index % every == 0:
             seen.append(facts_of(record))
             columns.add(record, seen[-1])
-    summary = builder.summary(facts, evaluations_per_second, max_length)
+    summary = builder.summary(**told)
     more = [_part_shown(len(seen), summary.samples)] if every > 1 else []
     summary = replace(summary, warnings=[*notes, *summary.warnings, *more])
     data = {

@@ -9,9 +9,8 @@ import numpy as np
 
 from cola_search.chain import Chain
 from cola_search.records import Record
-from cola_search.report.strip import numbered, strip_svg
-from cola_search.report.svg import GRID, picture, words
-from cola_search.report.tally import outcome
+from cola_search.report.strip import strip_svg
+from cola_search.report.svg import GRID, numbered, picture, words
 from cola_search.report.void_figures import phase_heatmap
 
 GROUPS = ("fixed", "shortened")
@@ -48,7 +47,7 @@ class Panels:
 
     def add(self, record: Record) -> None:
         """Counts one record; one that failed is in no picture."""
-        result = outcome(record)
+        result = record.outcome
         if result == "error":
             return
         self.num_layers = record.num_layers

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from cola_search.chain import Chain
 from cola_search.records import Evaluated, FoundChain, Record
-from cola_search.report.formats import answer_text
-from cola_search.report.tally import outcome
+from cola_search.report.whole_file import whole
 
 ROWS_AT_ONCE = 256
 
@@ -111,13 +110,11 @@ SCHEMA = pa.schema(
 
 def write_parquet(records: Iterable[Record], path: Path) -> dict[str, int]:
     """Writes the file batch by batch and returns how many samples it holds."""
-    part = path.with_name(path.name + ".part")
     samples = 0
-    with part.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+    with whole(path) as part, part.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for rows in _batches(map(parquet_row, records)):
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             samples += len(rows)
-    part.replace(path)
     return {"samples": samples}
 
 
@@ -131,8 +128,7 @@ def parquet_row(record: Record) -> dict[str, Any]:
     base = record.base
     return {
         **{name: getattr(record, name) for name in SCHEMA.names if hasattr(record, name)},
-        "outcome": outcome(record),
-        "gold": answer_text(record, record.gold),
+        "gold": record.answer_text(record.gold),
         "gold_index": _index(record, record.gold),
         "base": base and {**asdict(base), **_answer(record, base.prediction)},
         "best": record.best and _found(record, record.best),
@@ -141,7 +137,7 @@ def parquet_row(record: Record) -> dict[str, Any]:
         "tree": [row._asdict() for row in record.tree],
         "verified": list(record.verified.items()),
         "controls": [
-            (name, {**asdict(control), "target": answer_text(record, control.target)})
+            (name, {**asdict(control), "target": record.answer_text(control.target)})
             for name, control in record.controls.items()
         ],
         "probes": [(name, asdict(probe)) for name, probe in record.probes.items()],
@@ -166,7 +162,7 @@ def _found(record: Record, entry: FoundChain) -> dict[str, Any]:
 
 
 def _answer(record: Record, answer: int | str | None) -> dict[str, Any]:
-    return {"prediction": answer_text(record, answer), "prediction_index": _index(record, answer)}
+    return {"prediction": record.answer_text(answer), "prediction_index": _index(record, answer)}
 
 
 def _index(record: Record, answer: int | str | None) -> int | None:

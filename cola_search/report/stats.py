@@ -63,8 +63,8 @@ def wilson(count: float, of: int) -> Rate:
 
 
 def chance_of_as_many(count: int, of: int, share: float) -> float:
-    """The probability that at least `count` of so many are right where each is with probability `share`: the exact, one-sided
-    binomial test, whose false alarms are no more than it says also where shares are small and Wilson's lower limit is too high."""
+    """The p-value of the exact, one-sided binomial test: how likely at least `count` of `of` are right by chance, if each is with
+    probability `share`. Its false alarms stay below the level also for small shares, where Wilson's lower limit is too high."""
     return float(betainc(count, of - count + 1, share)) if count else 1.0
 
 

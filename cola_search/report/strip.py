@@ -1,11 +1,11 @@
 """A chain as a picture, for dashboards and documents: the same drawing as assets/strip.js makes in the report."""
 
 from collections import Counter
-from html import escape
 
 from cola_search.chain import Chain
+from cola_search.report.svg import TEXT, numbered, picture, words
 
-_ONCE, _AGAIN, _GREY = "#7187a3", "#d98a00", "#7d8794"
+_ONCE, _AGAIN = "#7187a3", "#d98a00"
 _MARGIN = 4.0
 
 
@@ -35,10 +35,8 @@ def strip_svg(chain: Chain, num_layers: int, width: float = 900.0) -> str:
         *_steps_back(rows, cell, tall, step),
         *_numbers(num_layers, cell, high),
     ]
-    wide = num_layers * cell + 2 * _MARGIN
-    label = escape(f"chain {chain}: {len(chain)} layer runs over {num_layers} layers")
-    size = f'width="{wide:g}" height="{high:g}" viewBox="0 0 {wide:g} {high:g}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    label = f"chain {chain}: {len(chain)} layer runs over {num_layers} layers"
+    return picture(num_layers * cell + 2 * _MARGIN, high, parts, label)
 
 
 def _left(layer: int, cell: float) -> float:
@@ -54,7 +52,7 @@ def _box(layer: int, row: int, cell: float, tall: float, step: float, look: str)
 
 def _skipped(chain: Chain, num_layers: int, rows: list[list[int]], cell: float, tall: float, step: float) -> list[str]:
     """A dashed box for each skipped layer, in the row of the last run of a lower layer."""
-    look = f'fill="none" stroke="{_GREY}" stroke-opacity="0.55" stroke-dasharray="2 2"'
+    look = f'fill="none" stroke="{TEXT}" stroke-opacity="0.55" stroke-dasharray="2 2"'
     return [
         _box(
             layer, max((row for row, layers in enumerate(rows) if layers[0] < layer), default=0), cell, tall, step, look
@@ -85,15 +83,7 @@ def _steps_back(rows: list[list[int]], cell: float, tall: float, step: float) ->
 
 def _numbers(num_layers: int, cell: float, high: float) -> list[str]:
     """Layer numbers below the columns: all of them where there is room, else every fifth and the last."""
-    look = f'text-anchor="middle" font-size="10" font-family="sans-serif" fill="{_GREY}"'
     return [
-        f'<text x="{_left(layer, cell) + cell / 2:g}" y="{high - 3:g}" {look}>{layer}</text>'
+        words(_left(layer, cell) + cell / 2, high - 3, str(layer), "middle")
         for layer in numbered(range(num_layers), cell, 1 if cell >= 15 else 5)
-    ]
-
-
-def numbered(values: range, cell: float, every: int) -> list[int]:
-    """The values whose columns, `cell` wide, have a number: the last, and each `every`th that does not run into that one's."""
-    return [
-        value for value in values if value == values[-1] or (value % every == 0 and (values[-1] - value) * cell >= 14)
     ]

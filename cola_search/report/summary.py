@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 
-from cola_search.records import Record, package_version
+from cola_search import __version__
+from cola_search.records import Record
 from cola_search.report.examples import Example, example_of
 from cola_search.report.probes import ProbesSummary, probe_warnings, probes_summary
 from cola_search.report.stats import (
@@ -20,7 +21,7 @@ from cola_search.report.stats import (
     points,
     wilson,
 )
-from cola_search.report.tally import ControlTally, Tally, base_right
+from cola_search.report.tally import ControlTally, Tally
 from cola_search.report.whole_file import write_whole
 from cola_search.settings import longest_chain
 
@@ -65,7 +66,7 @@ class Summary:
     """The figures of one run. Every rate carries its counts and a 95% interval (`stats.wilson`)."""
 
     schema: int = SUMMARY_SCHEMA
-    version: str = field(default_factory=package_version)
+    version: str = __version__
     task: str
     model: str
     num_layers: int
@@ -135,7 +136,7 @@ class SummaryBuilder:
         if self._first is None or (self._first.error and not record.error):  # a lost sample's record knows no layers
             self._first = record
         self.tally.add(record)
-        right = base_right(record)
+        right = record.base_right
         if right is None or record.best is None or (right and record.best.length >= record.num_layers):
             return
         kept = self._shortened if right else self._fixed

@@ -87,7 +87,7 @@ class Tally:
         self.checked += record.verification.checked
         self.agreed += record.verification.agreed
         self.near_ties += record.verification.near_ties
-        right = base_right(record)
+        right = record.base_right
         if right is None:
             self.errors += 1
             return
@@ -115,23 +115,6 @@ class Tally:
         if first := record.counts.first_fix:
             self.fix_evaluations[first.evaluations] += 1
             self.fix_layer_executions[_three_digits(first.layer_executions)] += 1
-
-
-def base_right(record: Record) -> bool | None:
-    """Whether the untouched model is right, verified where it was verified; None for a sample that failed."""
-    if record.error is not None or record.base is None:
-        return None
-    return record.base.right
-
-
-def outcome(record: Record) -> str:
-    """error, fixed, unsolved, shortened or same."""
-    right, best = base_right(record), record.best
-    if right is None:
-        return "error"
-    if not right:
-        return "unsolved" if best is None else "fixed"
-    return "shortened" if best is not None and best.length < record.num_layers else "same"
 
 
 def _three_digits(value: float) -> int:

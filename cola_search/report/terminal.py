@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cola_search.report.console import empty_table, percent, span, wide_console
 from cola_search.report.examples import Example
 from cola_search.report.probes import ProbesSummary, ProbeSummary
 from cola_search.report.stats import Mean, Rate
@@ -15,7 +16,6 @@ from cola_search.report.summary import Summary
 
 _LONGEST_QUESTION = 300
 _LONGEST_ANSWER = 80
-_WIDE = 140
 _BEST_OF = "Jobs are not corrected for each other: what is best of several is partly luck."
 
 
@@ -37,7 +37,7 @@ def print_sweep(jobs: Mapping[str, Mapping[str, Any] | None], folder: str, conso
             continue
         rates = [summary[key] for key in ("base_accuracy", "found_accuracy_oracle", "fixed")]
         rates += [summary["controls"].get("decoy", {}).get("base_wrong_reached"), summary["shortened"]]
-        cells = [f"{_percent(rate['rate'])} ({rate['count']}/{rate['of']})" if rate else "-" for rate in rates]
+        cells = [f"{percent(rate['rate'])} ({rate['count']}/{rate['of']})" if rate else "-" for rate in rates]
         table.add_row(name, *cells, _number(summary["layers_saved"]["mean"]), str(summary["samples"]))
     told = f"{_BEST_OF} `cola-report {folder}` compares them with intervals."
     wide_console(console).print(table, Text(told if len(jobs) > 1 else "", style="dim"), Text(f"\n{folder}"))
@@ -66,30 +66,8 @@ def _chosen_by(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]
         names = [(f"{row['menu']}, {row['selector']}", f"{row['cost']:.1f}", row["rate"]) for row in rows]
         found = [(*name, span) for name, span in zip(names, spans, strict=True)]
         of_base = base["rate"]
-    lines = [(name, size, _percent(of_base), _percent(rate), _span(won)) for name, size, rate, won in found]
-    return lines or [("nothing will do", "", _percent(of_base), "", "")]
-
-
-def _span(difference: Sequence[float | None]) -> str:
-    """In points, with its interval; of no items nothing is known."""
-    return (
-        "-"
-        if difference[0] is None
-        else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * (value or 0.0) for value in difference))
-    )
-
-
-def p_value(value: float) -> str:
-    """A p-value with three digits."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def wide_console(console: Console | None) -> Console:
-    """The console, or a new one; as wide as a table needs where it is a pipe, which has no width to keep to."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, _WIDE)
-    return console
+    lines = [(name, size, percent(of_base), percent(rate), span(won)) for name, size, rate, won in found]
+    return lines or [("nothing will do", "", percent(of_base), "", "")]
 
 
 def _what_differs(names: Sequence[str]) -> list[str]:
@@ -215,22 +193,15 @@ def _cut(text: str, most: int) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
-    return table
+    return empty_table(columns, columns[:1], padding=(0, 2, 0, 0), header_style="dim")
 
 
 def _add(table: Table, name: str, rate: Rate) -> None:
     if rate.rate is None:
         table.add_row(name, "-", f"{rate.count}/{rate.of}", "")
     else:
-        interval = f"{_percent(rate.low)} to {_percent(rate.high)}"
-        table.add_row(name, _percent(rate.rate), f"{rate.count}/{rate.of}", interval)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
+        interval = f"{percent(rate.low)} to {percent(rate.high)}"
+        table.add_row(name, percent(rate.rate), f"{rate.count}/{rate.of}", interval)
 
 
 def _number(value: float | None) -> str:

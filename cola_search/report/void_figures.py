@@ -5,31 +5,31 @@ from html import escape
 
 import numpy as np
 
-from cola_search.report.svg import GRID, picture, words
+from cola_search.report.svg import GRID, numbered, picture, words
 
 _USED, _VOID = "#7187a3", "#f2efe9"
 _LINES = ("#4269d0", "#d98a00", "#3a9d5d", "#b3446c", "#6d5bd0", "#7d8794", "#1f9aa8", "#8c6d31")
 _MOST_TOKENS = 400
 
 
-def token_heatmap(tokens: Sequence[str], voids: np.ndarray, title: str = "") -> str:
+def token_heatmap(tokens: Sequence[str], voids: np.ndarray, title: str) -> str:
     """One row a token with its text, one column a layer; blue = used, pale = void. `voids` is bool `[tokens, L]`.
 
     Of a longer sequence the first 400 tokens are drawn, and the picture says so.
     """
     shown = min(len(tokens), _MOST_TOKENS)
     if shown < len(tokens):
-        title = f"{title} (first {shown} of {len(tokens)} tokens)".strip()
+        title = f"{title} (first {shown} of {len(tokens)} tokens)"
     labels = [readable(token) for token in tokens[:shown]]
     return _grid(labels, 1.0 - voids[:shown].astype(float), title)
 
 
-def phase_heatmap(used: Mapping[str, np.ndarray], title: str = "") -> str:
+def phase_heatmap(used: Mapping[str, np.ndarray], title: str) -> str:
     """One row a phase (or any label), one column a layer; the darker, the larger the share `[L]` of tokens that use it."""
     return _grid(list(used), np.array(list(used.values())), title)
 
 
-def usage_curves(curves: Mapping[str, Sequence[tuple[float, float]]], title: str = "") -> str:
+def usage_curves(curves: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
     """Share of layers used (0 to 1) against alpha, one line a label, from its (alpha, share) points."""
     wide, high, left, top = 420, 240, 40, 24
     alphas = sorted({alpha for points in curves.values() for alpha, _ in points})
@@ -38,7 +38,7 @@ def usage_curves(curves: Mapping[str, Sequence[tuple[float, float]]], title: str
     def place(alpha: float, share: float) -> tuple[float, float]:
         return left + (alpha - low) / span * wide, top + (1 - share) * high
 
-    parts = [words(left, 14, title, size=12)] if title else []
+    parts = [words(left, 14, title, size=12)]
     for tick in (0, 0.25, 0.5, 0.75, 1):
         y = place(low, tick)[1]
         parts.append(f'<line x1="{left}" x2="{left + wide}" y1="{y:g}" y2="{y:g}" stroke="{GRID}"/>')
@@ -55,7 +55,7 @@ def usage_curves(curves: Mapping[str, Sequence[tuple[float, float]]], title: str
         parts.append(f'<rect x="{left + wide + 12}" y="{y - 8:g}" width="9" height="9" fill="{colour}"/>')
         parts.append(words(left + wide + 26, y, label))
     tall = max(top + high + 40, top + 15 * len(curves) + 10)
-    return picture(left + wide + 30 + 6.2 * max(map(len, curves)), tall, parts, title or "layers used against alpha")
+    return picture(left + wide + 30 + 6.2 * max(map(len, curves)), tall, parts, title)
 
 
 def readable(token: str) -> str:
@@ -67,9 +67,9 @@ def readable(token: str) -> str:
 def _grid(labels: Sequence[str], shares: np.ndarray, title: str) -> str:
     """Cells `[rows, columns]` in a shade between void and used, with a label a row and a number a column."""
     rows, columns = shares.shape if len(labels) else (0, 0)
-    cell, tall, top = 14.0, 14.0, 24.0 if title else 6.0
+    cell, tall, top = 14.0, 14.0, 24.0
     left = 12 + 6.4 * max((len(label) for label in labels), default=0)
-    parts = [words(4, 14, title, size=12)] if title else []
+    parts = [words(4, 14, title, size=12)]
     for row, label in enumerate(labels):
         y = top + row * tall
         parts.append(words(left - 5, y + 10.5, label, "end"))
@@ -79,10 +79,9 @@ def _grid(labels: Sequence[str], shares: np.ndarray, title: str) -> str:
             for column in range(columns)
         ]
     base = top + rows * tall + 10
-    every = 1 if columns <= 16 else 5
-    numbered = [c for c in range(columns) if c % every == 0 or c == columns - 1]
-    parts += [words(left + (c + 0.5) * cell, base, str(c), "middle") for c in numbered]
-    return picture(max(left + columns * cell + 8, 8 + 7 * len(title)), base + 8, parts, title or "layers used")
+    shown = numbered(range(columns), cell, 1 if columns <= 16 else 5)
+    parts += [words(left + (c + 0.5) * cell, base, str(c), "middle") for c in shown]
+    return picture(max(left + columns * cell + 8, 8 + 7 * len(title)), base + 8, parts, title)
 
 
 def _tip(label: str, layer: int, share: float) -> str:

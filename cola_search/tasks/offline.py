@@ -90,7 +90,7 @@ def split_of(path: str, name: str | None, split: str) -> datasets.Dataset:
     parts = _catalogue()[path, name].splits[split]
     slug = f"{path}-{name or 'main'}-{split}".replace("/", "-")
     target = wheels.cache_root() / "tasks" / f"v{CACHE_VERSION}" / f"{slug}.arrow"
-    with wheels.claim(target):
+    with wheels.locked(target):
         if not target.exists():
             _write(target, _rows(parts))
     return datasets.Dataset.from_file(str(target))

@@ -7,8 +7,8 @@ import torch
 from families import tiny
 
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.compatibility import rope_limit, trial_failure, unfollowed_by_task
 from cola_search.model.executor import Executor
-from cola_search.model.riding import rides, rope_limit, unfollowed_by_task
 
 LONGROPE = {
     "rope_type": "longrope",
@@ -50,7 +50,7 @@ def test_a_model_that_overflows_where_it_is_tried_is_told_from_a_family_that_can
     with torch.no_grad():
         model.model.embed_tokens.weight.fill_(65000)
         model.model.layers[2].mlp.down_proj.weight.mul_(10_000)
-    reason = rides(Executor(Anatomy(model), 2_000_000), model)
+    reason = trial_failure(Executor(Anatomy(model), 2_000_000), model)
     assert reason is not None and "numbers overflow float16" in reason and "model.dtype" in reason
 
 
@@ -63,5 +63,5 @@ def test_a_memory_with_room_for_one_item_that_generates_but_not_for_two_is_enoug
         80,
     ):  # of three prompts of 8 tokens for each share, up to a prompt and its chain of 4 layers
         executor = Executor(anatomy, rows * row_bytes, samples_in_flight=2, keep_kv=True)
-        assert rides(executor, model) is None
+        assert trial_failure(executor, model) is None
         assert executor.mixes is (rows == 80) and executor.pool.used_rows == 0

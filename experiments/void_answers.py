@@ -16,11 +16,11 @@ from torch import Tensor
 
 from cola_search.model.anatomy import Anatomy
 from cola_search.model.answers import StopWatch
-from cola_search.model.greedy import Choose, generate_batch, pad
 from cola_search.model.layer_watch import LayerWatch, watch_layers
 from cola_search.model.loading import LoadedModel
 from cola_search.model.readout import Readout
 from cola_search.model.stock import Encoded
+from cola_search.model.stock_generation import Choose, generate_batch, pad
 from cola_search.model.void_skipping import Skipping, last_active
 from cola_search.model.voids import Change, Phase, judge_norms, norm, prompt_pass, trace
 

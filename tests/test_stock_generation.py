@@ -4,9 +4,9 @@ import pytest
 import torch
 from families import tiny
 
-from cola_search.model.greedy import generate_batch
 from cola_search.model.layer_watch import watch_layers
 from cola_search.model.loading import LoadedModel
+from cola_search.model.stock_generation import generate_batch
 from cola_search.model.voids import NormRecorder, find_voids, prompt_pass
 
 TEXT = "The capital of France is"

@@ -1,4 +1,4 @@
-"""Replicas that are timers: the backend for tests of the driver's loop and for `experiments/scale.py`."""
+"""Replicas that are timers: the backend of `scale.py` and of the tests of the driver's loop."""
 
 import heapq
 import time

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cola_search.model import digest
-from cola_search.model.digest import weights_digest
+from cola_search.model import weights_digest as digest
+from cola_search.model.weights_digest import weights_digest
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""What can ride on the engine: a model's family, tried at load on a few tokens against stock transformers, and its samples."""
+"""Whether a model and its samples can run batched on the engine, or must run one chain at a time.
+
+A model is tried at load, on a few tokens, against stock transformers; what its config, its generation_config or the task asks
+for and the engine does not do is known beforehand.
+"""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +15,11 @@ from torch import Tensor
 from cola_search.model.batches import Item
 from cola_search.model.decode import Decoder
 from cola_search.model.executor import Executor
+from cola_search.model.precision import dtype_name, is_low
 from cola_search.model.surgery import apply_chain
 
 SEQUENCES = [[5, 6, 7, 8, 9, 6, 5, 11], [5, 6, 7, 10, 5, 9]]  # a shared beginning of 3 tokens, then apart
-SHORTER = [[9, 8, 5, 6, 7, 12]]  # of an item that rides beside
+SHORTER = [[9, 8, 5, 6, 7, 12]]  # of an item in the same batch
 NEXT = 12  # fed as the first generated token
 OF_THE_FAMILY = (
     TypeError,
@@ -23,9 +28,9 @@ OF_THE_FAMILY = (
     LookupError,
     AssertionError,
     RuntimeError,
-)  # what layers raise that are handed what they were not made for
-# what transformers' generate looks at beside the likeliest token, and what asks for nothing; None never asks.
-# max_length is not among a checkpoint's: lm-eval gives generate its own
+)  # what layers raise when they are called in a way that they were not made for
+# Settings of transformers' generate that the engine does not follow, each with the values that ask for nothing, besides None.
+# A checkpoint's max_length is not among them: lm-eval gives generate its own.
 UNFOLLOWED: dict[str, tuple] = {
     "bad_words_ids": ([],),
     "begin_suppress_tokens": ([],),
@@ -75,9 +80,9 @@ def _asked(settings: Mapping[str, Any], unfollowed: Mapping[str, tuple]) -> str 
 
 
 def rope_limit(hf: Any) -> float:
-    """The length beyond which all rotary frequencies of a sequence are others (longrope, dynamic); inf where none is.
+    """The length beyond which a model changes the rotary frequencies of all positions (longrope, dynamic); inf where it does not.
 
-    They then depend on how far the whole call goes, and the engine's calls hold sequences of many lengths.
+    Which frequencies it takes depends on the longest sequence of a call, and the engine's calls hold sequences of many lengths.
     """
     config = hf.config.get_text_config(decoder=True)
     given = getattr(config, "rope_parameters", None) or {}
@@ -88,10 +93,10 @@ def rope_limit(hf: Any) -> float:
 
 
 def row_limit(hf: Any) -> float:
-    """The rows of a call beyond which a layer goes by a row's place in it; inf where none does.
+    """How many rows a call may have before some layer treats a row by its place in the call; inf where none does.
 
-    Llama 4 scales attention by it (`attn_temperature_tuning`), and GPT-Neo counts its local window in rows, whatever the mask.
-    The engine's calls hold rows whose place is not their position.
+    Llama 4 scales attention by that place (`attn_temperature_tuning`), and GPT-Neo counts its local window in rows, whatever the
+    mask. In the engine's calls the place of a row is not its position in the text.
     """
     config = hf.config.get_text_config(decoder=True)
     scales = getattr(config, "attn_temperature_tuning", False)
@@ -101,7 +106,7 @@ def row_limit(hf: Any) -> float:
 
 
 @torch.inference_mode()
-def rides(executor: Executor, hf: Any) -> str | None:
+def trial_failure(executor: Executor, hf: Any) -> str | None:
     """None if the engine computes what the stock model does on an edited chain; else the reason why not.
 
     The chain skips a layer and repeats the last one. Where two items of unlike length in one batch come out wrong, or the
@@ -117,11 +122,11 @@ def rides(executor: Executor, hf: Any) -> str | None:
 
 
 def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
-    """What is wrong when so many items ride together, None if nothing is."""
+    """What is wrong when so many items share a batch, None if nothing is."""
     chain = edited_chain(len(executor.anatomy.layers))
     prompts = [some[:1] if executor.kv else some for some in (SEQUENCES, SHORTER)[:num_items]]
     items = [executor.open(some, [[len(one) - 6, len(one) - 1] for one in some]) for some in prompts]
-    limit = 1e-3 if executor.anatomy.dtype in (torch.float32, torch.float64) else 0.1
+    limit = 0.1 if is_low(executor.anatomy.dtype) else 1e-3
     work = [(item, [chain]) for item in items]
     try:
         if len(executor.parts(work)) > 1:  # which refuses a memory that is too small for one
@@ -141,7 +146,7 @@ def _off(executor: Executor, hf: Any, num_items: int) -> str | None:
             executor.close(item)
     for what, ours, stock in found:
         if not torch.isfinite(stock).all():
-            dtype = str(executor.anatomy.dtype).removeprefix("torch.")
+            dtype = dtype_name(executor.anatomy.dtype)
             return (
                 f"numbers overflow {dtype} where an edited chain is tried, for which another model.dtype may have room"
             )
