@@ -11,7 +11,6 @@ import yaml
 from cola_search.cluster_settings import ClusterSettings
 from cola_search.combinations import check_read
 from cola_search.conf_path import conf_path
-from cola_search.config import ControlSettings, PriorSettings, Settings, TrackingSettings, VerifySettings
 from cola_search.errors import UserError
 from cola_search.job import Worker
 from cola_search.model.config import ModelConfig
@@ -20,7 +19,8 @@ from cola_search.model.loading import LoadedModel, require_loaded
 from cola_search.prior_tables import check_apart
 from cola_search.records import Record
 from cola_search.schema import build
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
+from cola_search.settings import ControlSettings, PriorSettings, Settings, TrackingSettings, VerifySettings
 from cola_search.tasks.task import Task
 
 

@@ -13,7 +13,7 @@ from cola_search.moves import edited
 from cola_search.outcome import Ledger, Outcome, Score, check_told
 from cola_search.priors import check_table
 from cola_search.random_chains import RandomChains
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.stopping import finished
 from cola_search.tree_search import Search
 

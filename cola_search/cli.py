@@ -23,18 +23,11 @@ from cola_search import listing, sweep
 from cola_search.combinations import check_read
 from cola_search.command import Command, read_command
 from cola_search.conf_path import conf_path
-from cola_search.config import (
-    HYDRA_VERSION_BASE,
-    PRIMARY,
-    Settings,
-    compose_jobs,
-    prepare_hydra,
-    sweep_folders,
-    to_settings,
-)
+from cola_search.config import HYDRA_VERSION_BASE, PRIMARY, compose_jobs, prepare_hydra, sweep_folders, to_settings
 from cola_search.errors import FolderRefused, UserError
 from cola_search.ray_session import keep_niceness
 from cola_search.run_folder import FAILED
+from cola_search.settings import Settings
 
 log = logging.getLogger(__name__)
 

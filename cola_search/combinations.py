@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from cola_search.errors import UserError
-from cola_search.settings import LOCAL_SEARCHES
+from cola_search.search_settings import LOCAL_SEARCHES
 
 if TYPE_CHECKING:
-    from cola_search.config import Settings
+    from cola_search.settings import Settings
 
 
 def check_combinations(settings: "Settings") -> None:

@@ -7,12 +7,12 @@ sample alone. Design section 7. Of the peers, PoLar samples the untouched model 
 import numpy as np
 
 from cola_search.chain import Chain, undone_chains
-from cola_search.config import Settings
 from cola_search.errors import UserError
 from cola_search.outcome import Score
 from cola_search.records import Probe
 from cola_search.scoring import ModelScorer, Scored, Work
 from cola_search.seeding import PASS, SHUFFLE, TRANSFER, generator
+from cola_search.settings import Settings
 from cola_search.tasks.grading import GradingError
 from cola_search.tasks.sample import Sample
 from cola_search.tasks.shuffle import NotListed, orders, reorder

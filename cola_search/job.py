@@ -8,7 +8,6 @@ from typing import Any
 
 from cola_search.baselines import Searcher, make_search
 from cola_search.chain import Chain
-from cola_search.config import Settings
 from cola_search.controls import Probes
 from cola_search.errors import UserError
 from cola_search.model.engine import memory_bytes
@@ -21,8 +20,9 @@ from cola_search.record_of import base_verdict, best_found, error_record, make_r
 from cola_search.records import Control, Probe, VoidPrior
 from cola_search.replica import Facts
 from cola_search.scoring import ModelScorer, Scorer, verify
+from cola_search.search_settings import SearchSettings
 from cola_search.seeding import DECOY, RANDOM, SEARCH, TARGET, generator
-from cola_search.settings import SearchSettings
+from cola_search.settings import Settings
 from cola_search.settled import refuse_others
 from cola_search.tasks.load import check_longest_fit, task_of_run
 from cola_search.tasks.sample import Sample

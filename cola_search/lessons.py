@@ -15,7 +15,7 @@ from cola_search.history import clipped
 from cola_search.outcome import Outcome
 from cola_search.records import Record
 from cola_search.rewards import RIGHT
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
 LEAST_SOLVED = 2  # a chain of a menu must have solved so many earlier samples: one alone says little of others

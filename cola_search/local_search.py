@@ -11,7 +11,7 @@ from cola_search.lessons import NO_LESSONS, Lessons
 from cola_search.moves import State
 from cola_search.outcome import Score
 from cola_search.rewards import reward_rule
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.space import make_space, renewed
 
 

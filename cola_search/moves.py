@@ -6,7 +6,7 @@ import numpy as np
 
 from cola_search.chain import Chain
 from cola_search.priors import REPEAT, SKIP
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 
 class Edit(NamedTuple):

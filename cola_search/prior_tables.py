@@ -11,10 +11,10 @@ import numpy as np
 
 from cola_search import priors
 from cola_search.chain import Chain
-from cola_search.config import PriorSettings, Settings
 from cola_search.errors import UserError
 from cola_search.lessons import NO_LESSONS, Searched, learn
 from cola_search.records import Record, VoidPrior, read_records
+from cola_search.settings import PriorSettings, Settings
 from cola_search.wheels import sha256_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from cola_search.chain import Chain
 from cola_search.moves import Edit, edit_kinds, edit_weights
 from cola_search.outcome import Score
 from cola_search.priors import KEEP
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.space import make_space
 
 MAX_DRAWS = 1000  # draws in a row that give nothing new, after which a space counts as exhausted

@@ -4,7 +4,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from cola_search.chain import Chain
-from cola_search.config import Settings
 from cola_search.outcome import Milestone, Outcome, Score, final_order
 from cola_search.records import (
     BaseVerdict,
@@ -16,6 +15,7 @@ from cola_search.records import (
     TreeRow,
     Verification,
 )
+from cola_search.settings import Settings
 
 if TYPE_CHECKING:
     from cola_search.job import Finding

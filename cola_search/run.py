@@ -8,7 +8,6 @@ from typing import Any
 
 from cola_search.cluster import make_backend
 from cola_search.cluster_settings import AUTO, ClusterSettings, PoolLimits
-from cola_search.config import Settings
 from cola_search.order import longest_first
 from cola_search.pool import GIVEN_UP, Pool
 from cola_search.prior_tables import check_apart
@@ -19,6 +18,7 @@ from cola_search.records import Record, read_records
 from cola_search.report.page import write_report
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts, write_summary
 from cola_search.run_folder import RECORDS, SUMMARY, claim, locked
+from cola_search.settings import Settings
 from cola_search.settled import Founding
 from cola_search.tasks.load import task_of_run
 from cola_search.tasks.task import OTHERS, Task

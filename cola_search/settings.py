@@ -1,157 +1,135 @@
-"""The settings of a search, checked before anything is loaded."""
+"""Everything that a run is told: the dataclasses of its settings, checked before anything is loaded."""
 
-import math
-from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_origin
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
+from cola_search.cluster_settings import ClusterSettings
+from cola_search.combinations import check_combinations
 from cola_search.errors import UserError
-
-_AT_LEAST = {
-    "simulations": 1,
-    "wave": 1,
-    "wave_ramp": 0,
-    "c": 0,
-    "temperature": 0,
-    "length_penalty": 0,
-    "widening": 0,
-    "widening_exponent": 0,
-    "cost_exponent": 0,
-    "history": 0,
-    "max_block": 1,
-    "max_repeat_block": 1,
-    "max_extra_runs": 1,
-    "max_length": 1,
-    "min_length": 1,
-    "max_edits": 1,
-    "improved_by": 1,
-    "target_length": 1,
-    "beam_width": 1,
-    "neighbours": 1,
-    "max_layer_executions": 1,
-}
-# What drllm_released cannot obey otherwise: the kinds of edit that its walk is made of (its random control draws the same
-# ones), and the caps and the prior that it has none of.
-_RELEASED = {
-    "space": "edits",
-    "hazard": 0.1,
-    "skip_share": 0.85,
-    "max_block": 2,
-    "max_repeat_block": 1,
-    "max_extra_runs": 1,
-    "max_length": 2.0,
-    "min_length": 1,
-    "max_edits": None,
-    "nested": True,
-}
-LOCAL_SEARCHES = ("hill_climbing", "greedy", "beam")
-_SHARES = ("random_child", "hazard", "skip_share")
+from cola_search.model.config import ModelConfig
+from cola_search.model.engine_settings import EngineSettings
+from cola_search.objective_settings import ObjectiveSettings
+from cola_search.search_settings import SearchSettings
+from cola_search.tasks.config import TaskConfig
 
 
 @dataclass(frozen=True)
-class SearchSettings:
-    """How one sample is searched. The defaults are those of conf/search/partial.yaml.
+class PriorSettings:
+    """Which layers are likely to be edited.
 
-    algorithm: mcts, or a baseline: random, hill_climbing, greedy, beam, drllm_released.
-    space: partial (chains built left to right) or edits (edits of the whole chain in any order).
-    simulations: visits to the space, the identity chain and visits answered from memory included.
-    max_layer_executions: stop once this many are spent; the last wave may pass it. None: no limit.
-    wave: most chains asked for at once; wave_ramp: and at most this share of those scored so far, but at least 1.
-    selection: puct or uct; c: its exploration constant.
-    length_penalty: lambda of the papers, subtracted times length / num_layers in the selection score.
-    visit_total: what ln V counts in uct: the visits of the parent, or all simulations so far (global).
-    reward: lexicographic (first right, then short), margin, or binary; see rewards.py.
-    backup: the best reward seen below a node, or the mean.
-    temperature: 0: the untried move with the highest prior comes next; 1: one drawn by the prior; or between.
-    widening, widening_exponent: at most ceil(widening * visits ** widening_exponent) children, exhausted ones too; 0: no limit.
-    random_child: probability of trying a random untried move instead of the selected one, at each node.
-    cost_exponent: a move's prior is divided by its layer executions to this power; 0: cost plays no part.
-    history: a move's prior times the chance of a right answer, learnt from this search, to this power; 0: off. See history.py.
-    hazard, skip_share: the uniform prior: probability that a layer is edited, and that the edit is a skip.
-    max_block, max_repeat_block: largest block that one edit skips or repeats; None: repeats as large as skips.
-    max_extra_runs: most runs that one repeat adds.
-    max_length, min_length: caps of every chain: a multiple of the number of layers, and layers.
-    max_edits: most edits of one chain; None: no limit.
-    nested: whether an edit may touch what an earlier edit repeated (space=edits).
-    stop: none, first_fix (a right chain), improved (a wrong base is fixed, or a right one shortened by improved_by).
-    target_length: stop once a right chain has at most this many layers; None: no such stop.
-    beam_width, neighbours: chains kept by beam, and edits of each tried in a round; None: greedy all, others a wave.
+    kind: uniform (search.hazard and search.skip_share for every layer), voids (LAC), or learnt (from earlier records;
+        make_search says what each search uses of it).
+    alpha: voids: share of the range of the earlier layers' norm changes below which a layer is void.
+    phase: voids: pp traces the tokens of the prompt, rg those that the model generates.
+    floor: voids: share of the skips that stays uniform, so that no layer is ruled out.
+    records: learnt: the record file to learn from, of the same model on other samples.
+    strength: learnt: how many chains the uniform prior counts as.
+    menu: learnt: how many of the chains that were worth most to earlier samples, of those that the base has right or of those
+        that it has wrong, are tried first.
     """
 
-    algorithm: Literal["mcts", "random", "hill_climbing", "greedy", "beam", "drllm_released"] = "mcts"
-    space: Literal["partial", "edits"] = "partial"
-    simulations: int = 100
-    max_layer_executions: float | None = None
-    wave: int = 16
-    wave_ramp: float = 0.25
-    selection: Literal["puct", "uct"] = "puct"
-    c: float = 0.3
-    length_penalty: float = 0.0
-    visit_total: Literal["parent", "global"] = "parent"
-    reward: Literal["lexicographic", "margin", "binary"] = "lexicographic"
-    backup: Literal["best", "mean"] = "best"
-    temperature: float = 0.0
-    widening: float = 0.0
-    widening_exponent: float = 0.5
-    random_child: float = 0.0
-    cost_exponent: float = 0.0
-    history: float = 0.0
-    hazard: float = 0.1
-    skip_share: float = 0.85
-    max_block: int = 4
-    max_repeat_block: int | None = None
-    max_extra_runs: int = 1
-    max_length: float = 1.3
-    min_length: int = 1
-    max_edits: int | None = None
-    nested: bool = True
-    stop: Literal["none", "first_fix", "improved"] = "none"
-    improved_by: int = 1
-    target_length: int | None = None
-    beam_width: int = 4
-    neighbours: int | None = None
+    kind: Literal["uniform", "voids", "learnt"] = "uniform"
+    alpha: float = 0.8
+    phase: Literal["pp", "rg"] = "pp"
+    floor: float = 0.1
+    records: str | None = None
+    strength: float = 20.0
+    menu: int = 10
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            choices, value = get_args(field.type), getattr(self, field.name)
-            if get_origin(field.type) is Literal and value not in choices:
-                raise UserError(f"search.{field.name}={value!r} is not one of {', '.join(choices)}.")
-        for key, least in _AT_LEAST.items():
-            value = getattr(self, key)
-            if value is not None and not (math.isfinite(value) and value >= least):
-                raise UserError(f"search.{key}={value} must be a finite number of at least {least}.")
-        for key in _SHARES:
-            if not 0 <= getattr(self, key) <= 1:
-                raise UserError(f"search.{key}={getattr(self, key)} is a probability; it must lie in 0 to 1.")
-        if self.hazard == 1:
-            raise UserError("search.hazard=1 edits every layer; it must be below 1.")
-        if self.algorithm in LOCAL_SEARCHES and self.space != "edits":
-            raise UserError(
-                f"search.space={self.space}: search.algorithm={self.algorithm} tries edits of the whole chain alone; "
-                "set search.space=edits, or choose another search."
-            )
-        for key, value in _RELEASED.items() if self.algorithm == "drllm_released" else ():
-            if getattr(self, key) != value:
-                raise UserError(
-                    f"search.{key}={getattr(self, key)}: the walk of search=drllm_released is {key}={value} whatever is set; "
-                    "leave the key as that file has it, or choose another search."
-                )
-
-    def check_fits(self, num_layers: int) -> None:
-        """Raises UserError if the caps leave no room for the identity chain of a model of num_layers layers."""
-        if self.min_length > num_layers:
-            raise UserError(
-                f"search.min_length={self.min_length} is above the {num_layers} layers of the model: lower it."
-            )
-
-    def longest(self, num_layers: int) -> int:
-        """The most positions that a chain may have, for a model of num_layers layers."""
-        return longest_chain(self.max_length, num_layers)
-
-    def wave_size(self, scored: int) -> int:
-        """The most chains that the next wave may have once so many are scored."""
-        return min(self.wave, max(1, int(self.wave_ramp * scored)))
+        if not 0 < self.strength < float("inf"):
+            raise UserError(f"prior.strength={self.strength} must be a finite number above 0.")
+        if self.menu < 0:
+            raise UserError(f"prior.menu={self.menu} must not be negative; 0 leaves it out.")
+        if not 0 < self.alpha <= 1:
+            raise UserError(f"prior.alpha={self.alpha} must be above 0 and at most 1.")
+        if not 0 <= self.floor <= 1:
+            raise UserError(f"prior.floor={self.floor} must lie in 0 to 1.")
+        if self.kind == "learnt" and not self.records:
+            raise UserError("prior=learnt needs prior.records, the records.jsonl of an earlier run.")
 
 
-def longest_chain(max_length: float, num_layers: int) -> int:
-    """The most positions of a chain that may be so many times as long as a model of num_layers layers."""
-    return int(max_length * num_layers + 1e-9)
+@dataclass(frozen=True)
+class VerifySettings:
+    """What is scored again, alone, by stock transformers: none, best (and the base), or the whole Pareto front too."""
+
+    scope: Literal["none", "best", "front"] = "front"
+
+
+@dataclass(frozen=True)
+class ControlSettings:
+    """What every search is compared with.
+
+    decoy: the same search sent after a wrong answer; a generated one is of the form of the right one, where the task has such.
+    random: as many random chains.
+    pass_at_k: that many answers of the untouched model, drawn at temperature 1.
+    shuffle: the chain of a fixed item with the options in that many other orders, where the prompt lists them.
+    transfer: the chain of an item on that many other items.
+    undo_one_edit: the chain without each of its edits in turn.
+    """
+
+    decoy: bool = False
+    random: bool = False
+    pass_at_k: int = 0
+    shuffle: int = 0
+    transfer: int = 0
+    undo_one_edit: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("pass_at_k", "shuffle", "transfer"):
+            if getattr(self, key) < 0:
+                raise UserError(f"controls.{key}={getattr(self, key)} must not be negative; 0 leaves it out.")
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """Where the run is shown besides its folder.
+
+    kind: none or wandb.
+    project, entity, group, name: as Weights & Biases has them; null group: the sweep's folder, null name: the run's.
+    mode: auto (what WANDB_MODE says, else online with a key, offline without), online or offline. There is never a login prompt.
+    """
+
+    kind: Literal["none", "wandb"] = "none"
+    project: str = "cola-search"
+    entity: str | None = None
+    mode: Literal["auto", "online", "offline"] = "auto"
+    group: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a run is told.
+
+    samples: how many items of the task, from its beginning; None for all of them.
+    seed: with the id of a sample, the seed of that sample's search.
+    run_dir: the folder of this run; what is in it already is not done again.
+    """
+
+    samples: int | None
+    seed: int
+    run_dir: str
+    model: ModelConfig
+    task: TaskConfig
+    search: SearchSettings
+    prior: PriorSettings
+    engine: EngineSettings
+    cluster: ClusterSettings
+    verify: VerifySettings
+    controls: ControlSettings
+    tracking: TrackingSettings
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+
+    def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise UserError(f"samples={self.samples} must be at least 1, or null for all of the task.")
+        if self.seed < 0:
+            raise UserError(f"seed={self.seed} must not be negative.")
+        if not self.run_dir.strip():
+            raise UserError("run_dir is empty: name a folder.")
+        check_combinations(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as config.yaml holds it."""
+        return asdict(self)

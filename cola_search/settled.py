@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cola_search.config import Settings
 from cola_search.errors import UserError
 from cola_search.replica import Facts
 from cola_search.run_folder import read_settled, settle
+from cola_search.settings import Settings
 
 
 @dataclass

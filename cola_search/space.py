@@ -18,7 +18,7 @@ from cola_search.moves import (
     shortest_length,
 )
 from cola_search.priors import SKIP
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 
 class _Edits:

@@ -1,7 +1,7 @@
 """When the search of a sample ends, whatever the algorithm."""
 
 from cola_search.outcome import Ledger
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 
 def finished(ledger: Ledger, settings: SearchSettings, floor: int) -> bool:

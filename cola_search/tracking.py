@@ -4,10 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from cola_search.config import Settings
 from cola_search.records import Record
 from cola_search.report.summary import Summary
 from cola_search.report.tally import Tally
+from cola_search.settings import Settings
 
 AXES = ("samples", "simulations", "layer_executions")
 """What every scalar is drawn against: `by_samples/fixed`, `by_simulations/fixed`, ..."""

@@ -13,8 +13,8 @@ from cola_search.moves import Moves, State
 from cola_search.outcome import Ledger, Outcome, Score, check_told
 from cola_search.priors import check_table
 from cola_search.rewards import reward_rule
+from cola_search.search_settings import SearchSettings
 from cola_search.selection import NOTHING, best_allowed, length_term, puct, uct, widening_limit
-from cola_search.settings import SearchSettings
 from cola_search.space import Space, make_space, renewed
 from cola_search.stopping import finished
 from cola_search.tree import Tree

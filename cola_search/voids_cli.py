@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cola_search.command import CONFIG_DIR, read_command
-from cola_search.config import Settings, compose_jobs
+from cola_search.config import compose_jobs
 from cola_search.errors import UserError
+from cola_search.settings import Settings
 
 if TYPE_CHECKING:
     from cola_search.model.voids import Phase, Trace, Voids

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from cola_search.config import TrackingSettings
 from cola_search.errors import UserError
 from cola_search.records import Record, read_records
 from cola_search.report.panels import Panels
 from cola_search.report.summary import Summary
 from cola_search.report.tally import Tally
 from cola_search.run_folder import RECORDS
+from cola_search.settings import TrackingSettings
 from cola_search.tracking import AXES, COLUMNS, headline, row, scalars
 
 if TYPE_CHECKING:

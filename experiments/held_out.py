@@ -24,7 +24,7 @@ from held_out_table import page
 from cola_search.objective.items import split_items
 from cola_search.objective.menu_run import Study
 from cola_search.objective_settings import ObjectiveSettings
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.tasks.config import TaskConfig
 
 TASKS = ["arc_easy", "arc_challenge", "openbookqa", "commonsense_qa_cloze", "sciq", "piqa", "boolq", "hellaswag"]

@@ -19,7 +19,7 @@ from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.job import DECOY, RANDOM, SEARCH, decoy_of
 from cola_search.outcome import Outcome
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 ARC = ["cola_arc_easy", "cola_arc_challenge"]
 MATH = [f"dart_math_{level}" for level in range(1, 6)]

@@ -30,7 +30,7 @@ from cola_search.objective.head_cost import head_cost
 from cola_search.outcome import Outcome
 from cola_search.priors import learn_table, uniform
 from cola_search.scoring import verify
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
 LEARNT = "+learnt"

@@ -20,7 +20,7 @@ from typing import Any
 from cells import Cell, arguments, engine_of, model_of, read_rows, run_cells
 
 from cola_search.chain import Chain
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.precision import dtype_name
 from cola_search.objective.dataset import Chosen, Contest, Verdict, check_sizes, choose, winner
@@ -28,6 +28,7 @@ from cola_search.objective.items import split_items
 from cola_search.objective.methods import METHODS
 from cola_search.objective.paired import Paired, holm
 from cola_search.objective_settings import ObjectiveSettings
+from cola_search.settings import Settings
 
 Row = dict[str, Any]
 GROUP = ("model", "task", "goal", "items", "seed")  # what the methods are compared within

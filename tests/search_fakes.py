@@ -10,7 +10,7 @@ from cola_search.baselines import Searcher, make_search
 from cola_search.chain import Chain
 from cola_search.lessons import Lessons
 from cola_search.outcome import Outcome, Score
-from cola_search.settings import LOCAL_SEARCHES, SearchSettings
+from cola_search.search_settings import LOCAL_SEARCHES, SearchSettings
 
 Judge = Callable[[Chain], Score]
 

@@ -8,10 +8,11 @@ import pytest
 
 import cola_search
 from cola_search import api, load_task, search
-from cola_search.config import PriorSettings, Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
+from cola_search.settings import PriorSettings, Settings
 
 
 def test_search_yields_a_record_a_sample_without_hydra_and_ray(tiny_model: LoadedModel) -> None:

@@ -7,7 +7,7 @@ from cola_search import priors
 from cola_search.baselines import Baseline, make_search
 from cola_search.chain import Chain
 from cola_search.outcome import Score
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.tree_search import Search
 
 BASELINES = ("random", "hill_climbing", "greedy", "beam", "drllm_released")

@@ -16,9 +16,9 @@ from record_fixture import record
 from cola_search import cli, sweep
 from cola_search.cli import main
 from cola_search.command import read_command
-from cola_search.config import Settings
 from cola_search.errors import FolderRefused, UserError
 from cola_search.report.summary import Summary, summarize, write_summary
+from cola_search.settings import Settings
 
 Run = Callable[[Settings], None]
 

@@ -5,9 +5,10 @@ import yaml
 
 from cola_search.combinations import _RULES, check_read
 from cola_search.conf_path import conf_path
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.schema import key_paths
+from cola_search.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,8 @@ def test_what_an_option_has_in_its_file_is_read_with_it(group: str) -> None:
         values = yaml.safe_load(path.read_text())
         settings = [compose_settings([f"{group}={path.stem}", *needed])]
         check_read([f"{group}.{key}={value}" for key, value in values.items()], settings)
+
+
+def test_a_prior_that_a_menu_would_not_use_is_refused() -> None:
+    with pytest.raises(UserError, match=r"prior=voids: objective=menu searches with the uniform prior"):
+        compose_settings(["objective=menu", "prior=voids"])

@@ -8,22 +8,14 @@ from typing import Any
 
 import hydra
 import pytest
-import yaml
 from omegaconf import OmegaConf
 
 from cola_search.conf_path import conf_path
-from cola_search.config import (
-    PRIMARY,
-    Settings,
-    compose_jobs,
-    compose_settings,
-    group_names,
-    prepare_hydra,
-    sweep_folders,
-)
+from cola_search.config import PRIMARY, compose_jobs, compose_settings, group_names, prepare_hydra, sweep_folders
 from cola_search.errors import UserError
 from cola_search.hydra_source import quote_names
 from cola_search.schema import key_paths
+from cola_search.settings import Settings
 
 OPTIONS = [
     (path.parent.name, path.stem) for path in sorted(conf_path().glob("*/*.yaml")) if path.parent.name != "hydra"
@@ -70,20 +62,8 @@ def test_the_primary_config_stays_a_table_of_contents() -> None:
     assert len((conf_path() / "config.yaml").read_text(encoding="utf-8").splitlines()) < 40
 
 
-def test_the_dataclass_has_the_values_of_search_partial() -> None:
-    """The comment of SearchSettings says so: the other files of conf/search name only what differs from it."""
-    settings = compose_settings(["search=partial"])
-    assert settings.search == type(settings.search)()
-
-
 def test_edits_are_searched_by_default() -> None:
     assert compose_settings().search == compose_settings(["search=edits"]).search
-
-
-def test_the_other_groups_default_to_their_dataclasses() -> None:
-    settings = compose_settings()
-    assert settings.engine == type(settings.engine)()
-    assert settings.cluster == type(settings.cluster)()
 
 
 def test_the_command_of_the_contract_sets_what_it_says() -> None:
@@ -92,18 +72,6 @@ def test_the_command_of_the_contract_sets_what_it_says() -> None:
     assert (settings.model.name, settings.task.name, settings.samples) == ("smollm2", "arc_easy", 32)
     assert (settings.search.simulations, settings.prior.kind, settings.seed) == (200, "voids", 0)
     assert settings.run_dir == "FOLDER"
-
-
-def test_settings_come_back_from_the_config_file_that_a_run_writes() -> None:
-    from cola_search.schema import build
-
-    settings = compose_settings(["prior=voids", "engine.memory=2GB"])
-    assert build(Settings, yaml.safe_load(yaml.safe_dump(settings.as_dict()))) == settings
-
-
-def test_a_prior_that_a_menu_would_not_use_is_refused() -> None:
-    with pytest.raises(UserError, match=r"prior=voids: objective=menu searches with the uniform prior"):
-        compose_settings(["objective=menu", "prior=voids"])
 
 
 @pytest.mark.parametrize(
@@ -116,17 +84,10 @@ def test_a_prior_that_a_menu_would_not_use_is_refused() -> None:
         ("search.c=abc", r"search\.c='abc' must be a number"),
         ("search.simulations=0", r"search\.simulations=0 must be"),
         ("search.simulations=1.5", r"search\.simulations=1\.5 must be a whole number"),
-        ("samples=0", r"samples=0 must be at least 1"),
         ("samples=abc", r"samples='abc' must be a whole number or null"),
-        ("seed=-1", r"seed=-1 must not be negative"),
-        ("run_dir=''", r"run_dir is empty"),
         ("prior=nope", r"prior=nope does not exist: choose one of learnt, uniform, voids"),
         ("experiment=nope", r"experiment=nope does not exist: choose one of"),
-        ("prior=learnt", r"prior=learnt needs prior\.records"),
         ("prior.kind=x", r"prior\.kind='x' must be one of uniform, voids, learnt"),
-        ("prior.floor=2", r"prior\.floor=2\.0 must lie in 0 to 1"),
-        ("prior.strength=nan", r"prior\.strength=nan must be a finite number"),
-        ("prior.strength=0", r"prior\.strength=0\.0 must be a finite number above 0"),
         ("engine.memory=infGB", r"engine\.memory='infGB' is not understood"),
         ("engine.memory=-2GB", r"engine\.memory='-2GB' is not understood"),
         ("cluster.cpus_per_replica=inf", r"cluster\.cpus_per_replica=inf: must be a finite number"),

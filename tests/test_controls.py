@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from cola_search.chain import Chain
-from cola_search.config import ControlSettings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.controls import Probes, softmax_share
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
 from cola_search.model.loading import LoadedModel
 from cola_search.scoring import ModelScorer
+from cola_search.settings import ControlSettings
 from cola_search.tasks.load import load_task
 
 ALL = ControlSettings(pass_at_k=3, shuffle=3, transfer=3, undo_one_edit=True)

@@ -10,11 +10,12 @@ import pytest
 
 from cola_search import job
 from cola_search.chain import Chain
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.job import Worker, generator
 from cola_search.outcome import Score
 from cola_search.records import Record
+from cola_search.settings import Settings
 from cola_search.tasks.task import Task
 
 

@@ -9,7 +9,7 @@ from cola_search.baselines import make_search
 from cola_search.chain import Chain
 from cola_search.lessons import Lessons
 from cola_search.outcome import Score
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 LOCAL = ("greedy", "hill_climbing", "beam")
 

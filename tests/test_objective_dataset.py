@@ -11,7 +11,7 @@ from objective_fakes import items, view
 from report_fixture import make_record, write_run
 
 from cola_search.chain import Chain
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel, load_model
 from cola_search.objective import dataset
@@ -21,6 +21,7 @@ from cola_search.objective.items import split_items
 from cola_search.objective.methods import METHODS, Method, find, learnt_table
 from cola_search.objective.paired import Paired
 from cola_search.objective_settings import ObjectiveSettings
+from cola_search.settings import Settings
 from cola_search.tasks.load import load_task
 
 SAME, WORSE, BETTER = Paired(500, 300, 20, 20), Paired(500, 300, 10, 40), Paired(500, 300, 40, 10)

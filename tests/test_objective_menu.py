@@ -26,7 +26,7 @@ from cola_search.objective.menu import (
 from cola_search.objective.option_table import FLOOR, OptionTable, option_scores, score_table
 from cola_search.objective.selectors import right_of
 from cola_search.records import Evaluated
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 BASE = Chain.identity(4)
 ENGINE = EngineSettings(memory="50MB", samples_in_flight=4, mix_samples=True)

@@ -20,7 +20,7 @@ from cola_search.objective.menu_table import print_menu
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.records import Evaluated
 from cola_search.scoring import Work
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 ENGINE = EngineSettings(memory="50MB", samples_in_flight=4, mix_samples=True)
 

@@ -7,7 +7,7 @@ from objective_fakes import judge as verdict
 from cola_search import priors
 from cola_search.baselines import make_search
 from cola_search.chain import Chain
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.objective.board import View
 from cola_search.objective.methods import Found, drive, graded, judge, search_settings
@@ -16,6 +16,7 @@ from cola_search.objective.policies import greedy_removal
 from cola_search.objective.racing import Standing
 from cola_search.outcome import Score
 from cola_search.seeding import generator
+from cola_search.settings import Settings
 
 BASE = Chain.identity(LAYERS)
 

@@ -9,13 +9,14 @@ from record_fixture import record
 from report_fixture import make_record, write_run
 
 from cola_search.chain import Chain
-from cola_search.config import PriorSettings, Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import NormRecorder, find_voids, judge_norms
 from cola_search.prior_tables import PriorTables, check_apart
 from cola_search.records import Evaluated, FoundChain, TreeRow
 from cola_search.scoring import ModelScorer
+from cola_search.settings import PriorSettings, Settings
 from cola_search.tasks.load import load_task
 from cola_search.tasks.task import Task
 

@@ -14,7 +14,7 @@ PURE = (
     "lessons",
     "tree_search",
     "baselines",
-    "settings",
+    "search_settings",
     "outcome",
     "rewards",
     "stopping",

@@ -11,7 +11,7 @@ from test_tree_search import thirds
 from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.random_chains import LayerDraws
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 
 
 def test_random_chains_prefer_no_part_of_the_model() -> None:

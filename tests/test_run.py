@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from cola_search.backend import ReplicaBroken
 from cola_search.cluster_settings import ClusterSettings
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.pool import GIVEN_UP
 from cola_search.run import run
+from cola_search.settings import Settings
 
 
 def settings(tiny_folder: Path, run_dir: Path, *overrides: str) -> Settings:

@@ -15,12 +15,13 @@ import yaml
 from record_fixture import record
 
 from cola_search import run_folder
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import FolderRefused, UserError
 from cola_search.objective.dataset import run_dataset
 from cola_search.objective.menu_run import run_menu
 from cola_search.run import run
 from cola_search.run_folder import LOCK, claim, git_commit, locked, read_settled, settle
+from cola_search.settings import Settings
 
 SETTINGS: dict[str, Any] = {
     "samples": 16,

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from cola_search.config import Settings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.job import LoadedReplica
 from cola_search.model import engine
 from cola_search.run import make_worker
+from cola_search.settings import Settings
 from cola_search.settled import Founding, refuse_others
 
 FACTS: dict[str, Any] = {

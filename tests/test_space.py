@@ -7,7 +7,7 @@ from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.moves import ChainWeights, Edit, State, edit_kinds, edit_weights
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.space import EditsSpace, PartialSpace, Space, make_space
 
 SPACES = ("partial", "edits")

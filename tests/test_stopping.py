@@ -2,7 +2,7 @@ import pytest
 
 from cola_search.chain import Chain
 from cola_search.outcome import Ledger, Score
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.stopping import goal_reached, out_of_budget
 
 

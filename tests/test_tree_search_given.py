@@ -9,7 +9,7 @@ from cola_search import priors
 from cola_search.chain import Chain
 from cola_search.lessons import Lessons
 from cola_search.outcome import Score
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.tree import Tree
 from cola_search.tree_search import Search
 

@@ -6,7 +6,7 @@ import numpy as np
 from search_fakes import always_wrong, drive, find, needs, searcher
 
 from cola_search import priors
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
 from cola_search.space import make_space
 from cola_search.tree import Tree
 from cola_search.tree_search import (

@@ -12,10 +12,11 @@ from record_fixture import record
 from wandb_file import history, panel_pages, summary, table_rows, wandb_records
 
 from cola_search import wandb_tracker
-from cola_search.config import TrackingSettings, compose_settings
+from cola_search.config import compose_settings
 from cola_search.errors import UserError
 from cola_search.report.panels import PANELS
 from cola_search.report.summary import SummaryBuilder
+from cola_search.settings import TrackingSettings
 from cola_search.tracking import AXES, make_tracker
 from cola_search.wandb_tracker import TABLE, WandbTracker, _Stride, has_key, run_id
 

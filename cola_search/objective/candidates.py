@@ -15,8 +15,8 @@ from cola_search.objective.option_table import OptionTable, Parts, block_size, s
 from cola_search.priors import uniform
 from cola_search.report.whole_file import write_whole
 from cola_search.scoring import ModelScorer
+from cola_search.search_settings import SearchSettings
 from cola_search.seeding import SEARCH, generator
-from cola_search.settings import SearchSettings
 from cola_search.tasks.sample import Sample
 
 PARENTS = 24  # single edits of each kind that pairs are made of

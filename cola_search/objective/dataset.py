@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from cola_search.chain import Chain
-from cola_search.config import Settings
 from cola_search.errors import UserError
 from cola_search.model.export import export_chain
 from cola_search.model.loading import LoadedModel, load_model
@@ -24,6 +23,7 @@ from cola_search.prior_tables import check_apart
 from cola_search.report.stats import wilson
 from cola_search.run_folder import DATASET, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
+from cola_search.settings import Settings
 
 EXPORT = "checkpoint"
 

@@ -12,7 +12,6 @@ import numpy as np
 from rich.console import Console
 
 from cola_search.chain import Chain
-from cola_search.config import Settings
 from cola_search.digests import hex_digits
 from cola_search.errors import UserError
 from cola_search.model.engine_settings import EngineSettings
@@ -38,7 +37,8 @@ from cola_search.records import Record, read_records
 from cola_search.report.stats import wilson
 from cola_search.run_folder import MENU, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
-from cola_search.settings import SearchSettings
+from cola_search.search_settings import SearchSettings
+from cola_search.settings import Settings
 from cola_search.tasks.sample import Sample
 from cola_search.wheels import sha256_of
 

@@ -10,7 +10,6 @@ import numpy as np
 from cola_search import priors
 from cola_search.baselines import Searcher, make_search
 from cola_search.chain import Chain
-from cola_search.config import Settings
 from cola_search.job import run_searches
 from cola_search.model.loading import LoadedModel
 from cola_search.objective import policies
@@ -19,8 +18,9 @@ from cola_search.objective.racing import Standing, halving, race
 from cola_search.outcome import Score
 from cola_search.prior_tables import PriorTables
 from cola_search.scoring import ModelScorer
+from cola_search.search_settings import SearchSettings
 from cola_search.seeding import generator
-from cola_search.settings import SearchSettings
+from cola_search.settings import Settings
 
 Method = Literal["tree", "random", "greedy", "shortgpt", "voids", "block", "learnt", "repeat"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -23,7 +23,7 @@ from cola_search.report.stats import (
 )
 from cola_search.report.tally import ControlTally, Tally
 from cola_search.report.whole_file import write_whole
-from cola_search.settings import longest_chain
+from cola_search.search_settings import longest_chain
 
 SUMMARY_SCHEMA = 2
 
