@@ -68,6 +68,17 @@ def test_ctrl_c_stops_a_private_ray_that_was_closed_to_other_machines(
     assert not psutil.wait_procs(children, timeout=20)[1]
 
 
+def test_told_to_end_with_all_that_it_started_a_driver_does_not_wait_for_a_ray_that_is_gone(
+    driver: tuple[subprocess.Popen[str], list[psutil.Process]],
+) -> None:
+    process, children = driver
+    os.killpg(process.pid, signal.SIGTERM)  # as `timeout`, Slurm and systemd do it
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130  # Ray gives up waiting for its own head after a minute, and ends the process
+    assert output.strip().endswith("stopped")
+    assert not psutil.wait_procs(children, timeout=20)[1]
+
+
 def test_replicas_take_their_share_of_a_busy_machine_as_their_driver_does(
     driver: tuple[subprocess.Popen[str], list[psutil.Process]],
 ) -> None:
