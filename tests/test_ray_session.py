@@ -30,6 +30,21 @@ def test_who_heeds_sigterm_still_hears_it_when_ray_has_started(monkeypatch: pyte
         signal.signal(signal.SIGTERM, before)
 
 
+def test_who_heeds_sigterm_hears_it_while_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_ray_does(address: str, private: bool) -> None:
+        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(signum))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    monkeypatch.setattr(ray_session_module, "_init", as_ray_does)
+    try:
+        with pytest.raises(KeyboardInterrupt), ray_session("local"):
+            pass
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture
 def driver() -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A running driver whose home cannot be written to, and the processes of its Ray."""
