@@ -26,27 +26,24 @@ from cola_search.conf_path import conf_path
 from cola_search.config import HYDRA_VERSION_BASE, PRIMARY, compose_jobs, prepare_hydra, sweep_folders, to_settings
 from cola_search.errors import FolderRefused, UserError
 from cola_search.ray_session import keep_niceness
-from cola_search.run_folder import FAILED
+from cola_search.run_folder import FAILED, make_folder
 from cola_search.settings import Settings
+from cola_search.shell import INTERRUPTED, JOB_FAILED, OK, USER_ERROR, complain, run_command, tell
 
 log = logging.getLogger(__name__)
-
-OK, JOB_FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; its exit code: 0, 1 (a job failed), 2 (the user must change something) or 130 (stopped)."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if text := listing.answer(arguments):
-            return _print(text)
-        return _run(read_command(arguments), arguments)
-    except UserError as error:
-        _say(str(error))
-        return USER_ERROR
-    except KeyboardInterrupt:  # before there was a folder to go on in
-        _say("stopped.")
-        return INTERRUPTED
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command("cola-search", lambda: _answer(typed))
+
+
+def _answer(arguments: Sequence[str]) -> int:
+    if text := listing.answer(arguments):
+        tell(text)
+        return OK
+    return _run(read_command(arguments), arguments)
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
@@ -58,7 +55,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     if not command.runs:
         return _start_hydra(command, [])
     folder = _folder(jobs)
-    _make_folder(folder)
+    make_folder(folder)
     # Fixed here: a folder that is made of the time, say, would come out with another name when Hydra composes a job.
     quoted = str(folder).replace("'", r"\'")
     command.overrides.append(f"run_dir='{quoted}'")
@@ -203,27 +200,10 @@ def _end_sweep(folder: Path, names: set[str], failures: list[int]) -> int:
     return JOB_FAILED if failed else OK
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"run_dir={folder} cannot be made ({error.strerror}): choose another folder.") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"run_dir={folder} cannot be written to: choose another folder.")
-
-
 def _resume(arguments: Sequence[str], folder: Path) -> str:
     rest = [argument for argument in arguments if not argument.startswith("run_dir=")]
     return shlex.join(["cola-search", *rest, f"run_dir={folder}"])
 
 
-def _print(text: str) -> int:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return OK
-
-
 def _say(sentence: str) -> None:
-    print(f"cola-search: {sentence}", file=sys.stderr, flush=True)
+    complain("cola-search", sentence)

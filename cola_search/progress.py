@@ -26,7 +26,8 @@ class RunProgress:
         self._earlier = replace(tally)
         self._started = self._began = time.monotonic()
         console = console or Console(stderr=True, highlight=False)
-        self._display = LiveDisplay(console, total) if console.is_terminal else PlainDisplay(console)
+        live = console.is_terminal and not console.is_dumb_terminal  # a dumb one cannot redraw
+        self._display = LiveDisplay(console, total) if live else PlainDisplay(console)
 
     def say(self, text: str) -> None:
         """Prints a line that stays."""
@@ -96,7 +97,11 @@ class LiveDisplay:
         self._task = self._bar.add_task("", total=total)
         self._figures = Text("starting")
         self._live = Live(Group(self._bar, self._figures), console=console, refresh_per_second=8)
-        self._live.start()
+        try:
+            self._live.start()
+        except BaseException:  # Ctrl-C too: the cursor is hidden by then
+            console.show_cursor(True)
+            raise
 
     def say(self, text: str) -> None:
         """Prints above the bar."""

@@ -54,7 +54,9 @@ class RayBackend:
     def __enter__(self) -> Self:
         with self.exits:
             self.private = self.exits.enter_context(ray_session(self.settings.address))
-            self.exits.callback(self._release_all)
+            # A private Ray ends with all that it holds; told to end with us, it would be waited for in vain.
+            if not self.private:
+                self.exits.callback(self._release_all)
             self.need = replica_resources(self.settings, alive_nodes().values())
             self._check_room()
             self.next_tell = self.now() + TELL_SECONDS / 6

@@ -82,11 +82,17 @@ def keep_niceness() -> None:
 
 @contextmanager
 def _signals_as_they_are() -> Iterator[None]:
-    """Whoever heeds SIGTERM still hears it when Ray has started: Ray's own way is to abort with a trace of its C++."""
+    """Whoever heeds SIGTERM hears it while Ray starts and after: Ray's own way is to exit with 15, or with a trace of its C++."""
     heeded = signal.getsignal(signal.SIGTERM)
-    yield
-    if callable(heeded) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, heeded)
+    try:
+        yield
+    except SystemExit as stop:
+        if callable(heeded) and stop.code == signal.SIGTERM:
+            heeded(signal.SIGTERM, None)
+        raise
+    finally:
+        if callable(heeded) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, heeded)
 
 
 def _knock(address: str) -> None:

@@ -211,6 +211,16 @@ def _replace(path: Path, text: str) -> None:
         raise UserError(f"run_dir: cannot write {path} ({reason}): free some space, or take another run_dir") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Makes the folder that was named. Raises UserError where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"run_dir={folder} cannot be made ({error.strerror}): choose another folder.") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"run_dir={folder} cannot be written to: choose another folder.")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The folder for this process alone, however that ends. Raises FolderRefused if another one works in it.

@@ -14,7 +14,10 @@ import numpy as np
 from cola_search.command import CONFIG_DIR, read_command
 from cola_search.config import compose_jobs
 from cola_search.errors import UserError
+from cola_search.report.whole_file import write_whole
+from cola_search.run_folder import make_folder
 from cola_search.settings import Settings
+from cola_search.shell import OK, run_command, tell
 
 if TYPE_CHECKING:
     from cola_search.model.voids import Phase, Trace, Voids
@@ -61,19 +64,19 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; its exit code: 0, or 2 if the user must change something."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs the command; its exit code: 0, 2 if the user must change something, or 130 (stopped)."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command("cola-voids", lambda: _answer(typed))
+
+
+def _answer(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
-        print(HELP, end="")
-        return 0
-    try:
-        options, settings, named = read(arguments)
-        folder = Path(settings.run_dir if named else f"runs/voids_{datetime.now():%Y-%m-%d_%H-%M-%S}")
-        print(_run(options, settings, folder))
-    except UserError as error:
-        print(f"cola-voids: {error}", file=sys.stderr)
-        return 2
-    return 0
+        tell(HELP.rstrip())
+        return OK
+    options, settings, named = read(arguments)
+    folder = Path(settings.run_dir if named else f"runs/voids_{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    tell(_run(options, settings, folder))
+    return OK
 
 
 def read(arguments: Sequence[str]) -> tuple[Options, Settings, bool]:
@@ -114,10 +117,7 @@ def _run(options: Options, settings: Settings, folder: Path) -> str:
     from cola_search.tasks.load import load_task
 
     check_rule(options.alpha, options.phase_names, options.change)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"run_dir={folder} cannot be made ({error.strerror}): name another folder.") from error
+    make_folder(folder)
     model = load_model(settings.model)
     task = load_task(settings.task, limit=settings.samples, model=model)
     found = find_voids_many(
@@ -131,9 +131,12 @@ def _run(options: Options, settings: Settings, folder: Path) -> str:
     )
     summary = summarize(task.ids, found)
     summary |= {"model": model.name, "task": task.name, "alpha": options.alpha, "change": options.change}
-    np.savez_compressed(folder / "voids.npz", **arrays(found))
-    (folder / "voids.json").write_text(json.dumps(summary, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "voids.html").write_text(page(summary, task.ids, found, options.heatmaps), encoding="utf-8")
+    try:
+        np.savez_compressed(folder / "voids.npz", **arrays(found))
+        write_whole(folder / "voids.json", json.dumps(summary, ensure_ascii=False) + "\n")
+        write_whole(folder / "voids.html", page(summary, task.ids, found, options.heatmaps))
+    except OSError as error:
+        raise UserError(f"run_dir: cannot write into {folder} ({error.strerror}): free some space.") from error
     return told(summary, folder)
 
 

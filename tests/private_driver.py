@@ -13,6 +13,7 @@ from cola_search.cluster_settings import ClusterSettings
 from cola_search.pool import run_pool
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background deaf to it
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 cloudpickle.register_pickle_by_value(cluster_workers)
 settings = ClusterSettings(replicas=2, gpus_per_replica=0)
 try:

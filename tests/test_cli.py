@@ -209,6 +209,15 @@ def test_ctrl_c_before_there_is_a_folder_is_no_crash(
     assert capfd.readouterr().err == "cola-search: stopped.\n"
 
 
+def test_a_sweep_whose_reader_left_runs_every_job(runs: _Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as unheard:
+        monkeypatch.setattr(sys, "stdout", unheard)
+        assert main(["-m", "seed=1,2", "run_dir=out"]) == 0
+    assert [settings.seed for settings in runs] == [1, 2]
+
+
 def test_a_sweep_does_not_fail_for_a_job_of_an_earlier_one_in_its_folder(
     runs: _Runs, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,25 @@ def test_on_a_terminal_the_figures_redraw_and_said_lines_stay() -> None:
     assert "1/2" in text and "fixed 0/1" in text and "3 replicas up" in text and "sample x failed: [because]" in text
 
 
+def test_on_a_terminal_that_cannot_redraw_lines_are_printed_while_it_works() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, highlight=False, _environ={"TERM": "dumb"})
+    with RunProgress(2, Tally(), console) as shown:
+        shown.update(replicas=3)
+        assert "3 replicas up" in stream.getvalue()
+
+
+def test_ctrl_c_while_the_display_comes_up_leaves_the_cursor_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(console: Console, hook: object) -> None:
+        raise KeyboardInterrupt
+
+    stream = io.StringIO()
+    monkeypatch.setattr(Console, "push_render_hook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        RunProgress(2, Tally(), Console(file=stream, force_terminal=True))
+    assert stream.getvalue().rfind("\x1b[?25h") > stream.getvalue().rfind("\x1b[?25l") >= 0
+
+
 def test_failed_samples_are_counted_aloud(clock: Clock) -> None:
     stream, console = plain()
     tally = Tally()

@@ -30,6 +30,21 @@ def test_who_heeds_sigterm_still_hears_it_when_ray_has_started(monkeypatch: pyte
         signal.signal(signal.SIGTERM, before)
 
 
+def test_who_heeds_sigterm_hears_it_while_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_ray_does(address: str, private: bool) -> None:
+        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(signum))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    monkeypatch.setattr(ray_session_module, "_init", as_ray_does)
+    try:
+        with pytest.raises(KeyboardInterrupt), ray_session("local"):
+            pass
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture
 def driver() -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A running driver whose home cannot be written to, and the processes of its Ray."""
@@ -65,6 +80,17 @@ def test_ctrl_c_stops_a_private_ray_that_was_closed_to_other_machines(
     output, _ = process.communicate(timeout=120)  # to the end of the pipe, which Ray's agents may hold for 75 s
     assert process.returncode == 130
     assert "Traceback" not in output and output.strip().endswith("stopped")
+    assert not psutil.wait_procs(children, timeout=20)[1]
+
+
+def test_told_to_end_with_all_that_it_started_a_driver_does_not_wait_for_a_ray_that_is_gone(
+    driver: tuple[subprocess.Popen[str], list[psutil.Process]],
+) -> None:
+    process, children = driver
+    os.killpg(process.pid, signal.SIGTERM)  # as `timeout`, Slurm and systemd do it
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130  # Ray gives up waiting for its own head after a minute, and ends the process
+    assert output.strip().endswith("stopped")
     assert not psutil.wait_procs(children, timeout=20)[1]
 
 

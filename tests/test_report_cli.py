@@ -32,6 +32,24 @@ def test_several_runs_get_a_comparison_in_the_folder_that_holds_them(sweep):
     assert (sweep / "comparison.html").is_file() and (sweep / "b" / "report.html").is_file()
 
 
+def test_a_reader_that_left_does_not_keep_the_comparison_from_being_written(sweep, monkeypatch, capsys):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unheard:
+        monkeypatch.setattr(sys, "stdout", unheard)
+        assert main([str(sweep)]) == 0
+    assert (sweep / "comparison.html").is_file() and not capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_crash(sweep, monkeypatch, capsys):
+    def interrupted(runs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "expand", interrupted)
+    assert main([str(sweep)]) == 130
+    assert capsys.readouterr().err == "cola-report: stopped.\n"
+
+
 def test_a_folder_of_runs_stands_for_its_runs(sweep):
     assert main([str(sweep), "--out", str(sweep.parent / "all.html")]) == 0
     assert (sweep.parent / "all.html").is_file()

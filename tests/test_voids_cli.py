@@ -1,11 +1,14 @@
 """The command cola-voids."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cola_search import voids_cli
 from cola_search.model.loading import LoadedModel
 from cola_search.model.voids import find_voids_many, judge_norms
 from cola_search.voids_cli import ALPHAS, by_alpha, main, read
@@ -35,6 +38,26 @@ def test_the_command_writes_norms_voids_and_pictures(tiny_folder: Path, tmp_path
     np.testing.assert_allclose(summary["usage"]["pp"]["used_by_layer"], 1 - both.mean(axis=0), atol=1e-6)
     page = (out / "voids.html").read_text()
     assert page.count("<svg") == 6 and page.count("<circle") == 2 * len(ALPHAS)
+
+
+def test_ctrl_c_is_no_crash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(voids_cli, "read", interrupted)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "cola-voids: stopped.\n"
+
+
+def test_a_full_disk_is_told_in_one_sentence(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, **arrays: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    assert main([f"model={tiny_folder}", "task=arc_easy", "samples=1", "phases=pp", f"run_dir={tmp_path}"]) == 2
+    assert f"cannot write into {tmp_path} (No space left on device): free some space" in capsys.readouterr().err
 
 
 def test_usage_against_alpha_falls_and_is_that_of_each_alpha(tiny_model: LoadedModel):

@@ -21,6 +21,7 @@ from cola_search.objective.racing import race
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.prior_tables import check_apart
 from cola_search.report.stats import wilson
+from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import DATASET, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.settings import Settings
@@ -188,7 +189,7 @@ def run_dataset(settings: Settings, command: str = "") -> dict[str, Any]:
         methods = [best if best is not None and best.method == each.method else each for each in contestants]
         shown = [contest.reveal(chosen, front=chosen is best) for chosen in methods]
         result = report(contest, shown, None if best is None else best.method)
-        (folder / DATASET).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / DATASET, json.dumps(result, indent=1) + "\n")
         if settings.objective.export and best is not None and best.choice is not None:
             export_chain(model, best.choice.chain, folder / EXPORT, _card(result))
     return result

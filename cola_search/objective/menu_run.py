@@ -35,6 +35,7 @@ from cola_search.objective_settings import ObjectiveSettings
 from cola_search.prior_tables import of_this_model
 from cola_search.records import Record, read_records
 from cola_search.report.stats import wilson
+from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import MENU, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.search_settings import SearchSettings
@@ -236,5 +237,5 @@ def run_menu(settings: Settings, command: str = "") -> dict[str, Any]:
             model, items, settings.objective, settings.search, settings.engine, settings.seed, folder / "tables"
         )
         result = study.run(lambda line: say(line, markup=False))
-        (folder / MENU).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / MENU, json.dumps(result, indent=1) + "\n")
     return result

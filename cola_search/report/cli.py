@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cola_search.errors import UserError
 from cola_search.records import Record
+from cola_search.shell import OK, USER_ERROR, complain, run_command, tell
 
 _EPILOG = """examples:
   cola-report runs/arc                     rebuild runs/arc/report.html from its records
@@ -21,23 +22,20 @@ EXPORTS = {"parquet": "records.parquet", "polar": "merged_mcts_samples.json", "d
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0, or 2 if the user must change something, if only in one of several runs."""
+    """Runs the command; its exit code: 0, 130 (stopped), or 2 if the user must change something, if only in one of several runs."""
     options = _parser().parse_args(arguments)
+    return run_command("cola-report", lambda: _work(options))
+
+
+def _work(options: argparse.Namespace) -> int:
     try:
         runs = expand(options.runs)
         left_out = _export(runs, options.export, options.out) if options.export else _report(runs, options.out)
-        return 2 if left_out else 0
-    except UserError as error:
-        return _refuse(str(error))
     except OSError as error:
-        return _refuse(
+        raise UserError(
             f"{error.filename} cannot be read or written ({error.strerror or error}): free some space, or see to its rights."
-        )
-
-
-def _refuse(reason: str) -> int:
-    print(f"cola-report: {reason}", file=sys.stderr)
-    return 2
+        ) from error
+    return USER_ERROR if left_out else OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,15 +82,15 @@ def _report(runs: Sequence[Path], out: Path | None) -> dict[Path, str]:
 
     def report(run: Path) -> None:
         with _naming(run / "report.html"):
-            print(write_report(run))
+            tell(str(write_report(run)))
 
     left_out = _each(runs, report)
     if len(runs) - len(left_out) > 1:
         path = out or Path(os.path.commonpath([run.resolve() for run in runs])) / "comparison.html"
         with _naming(path):
-            print(write_comparison(runs, path, left_out))
+            tell(str(write_comparison(runs, path, left_out)))
     elif left_out:
-        _refuse("fewer than two of the runs can be read: there is nothing to compare.")
+        complain("cola-report", "fewer than two of the runs can be read: there is nothing to compare.")
     return left_out
 
 
@@ -106,7 +104,7 @@ def _export(runs: Sequence[Path], kind: str, out: Path | None) -> dict[Path, str
         path = out or run / EXPORTS[kind]
         with _naming(path):
             counts = _writer(kind)(read_run(run), path)
-        print(f"{path}: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+        tell(f"{path}: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
 
     return _each(runs, export)
 
@@ -124,7 +122,7 @@ def _each(runs: Sequence[Path], work: Callable[[Path], None]) -> dict[Path, str]
             if len(runs) == 1:
                 raise
             left_out[run] = str(error)
-            _refuse(f"{run} is left out: {error}")
+            complain("cola-report", f"{run} is left out: {error}")
     return left_out
 
 
