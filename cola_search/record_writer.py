@@ -150,6 +150,6 @@ def _scan(path: Path) -> tuple[TextSet, int]:
 def _write_error(path: Path, count: int, error: OSError) -> UserError:
     reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
     return UserError(
-        f"run_dir: cannot add to {path} ({reason}): its {count} records are whole; "
+        f"run_dir: cannot add to {path} ({reason}): its records ({count}) are whole; "
         "free some space and give the same command with the same run_dir to go on"
     )

@@ -14,10 +14,10 @@ import numpy as np
 from cola_search.command import CONFIG_DIR, read_command
 from cola_search.config import compose_jobs
 from cola_search.errors import UserError
-from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import make_folder
 from cola_search.settings import Settings
 from cola_search.shell import OK, run_command, tell
+from cola_search.whole_file import write_whole
 
 if TYPE_CHECKING:
     from cola_search.model.voids import Phase, Trace, Voids

@@ -68,7 +68,7 @@ def test_of_records_that_came_together_those_that_fit_a_full_disk_are_kept(tmp_p
     with RecordWriter(path) as writer:
         writer.append(record("a"))
         room = 2 * path.stat().st_size + 100
-        with files_of_at_most(room), pytest.raises(UserError, match="2 records are whole"):
+        with files_of_at_most(room), pytest.raises(UserError, match=r"its records \(2\) are whole"):
             writer.append(record("b"), record("c"), record("d"))
         assert finished(writer, "a", "b")
         writer.append(record("c"), record("d"))
@@ -165,7 +165,7 @@ def test_a_full_disk_while_records_are_dropped_leaves_the_old_file(tmp_path: Pat
     with RecordWriter(path) as writer:
         writer.append(record("a"))
         writer.append(record("b", error="lost"))
-        with files_of_at_most(100), pytest.raises(UserError, match="2 records are whole"):
+        with files_of_at_most(100), pytest.raises(UserError, match=r"its records \(2\) are whole"):
             writer.drop(lambda kept: kept.error == "lost")
         writer.append(record("c"))
     assert samples(path) == ["a", "b", "c"]
@@ -175,7 +175,10 @@ def test_a_full_disk_is_told_and_leaves_the_records_whole(tmp_path: Path) -> Non
     path = tmp_path / "records.jsonl"
     with RecordWriter(path) as writer:
         writer.append(record("a"))
-        with files_of_at_most(path.stat().st_size + 100), pytest.raises(UserError, match="1 records are whole"):
+        with (
+            files_of_at_most(path.stat().st_size + 100),
+            pytest.raises(UserError, match=r"its records \(1\) are whole"),
+        ):
             writer.append(record("b"))
         assert samples(path) == ["a"] and path.read_bytes().endswith(b"\n")
         writer.append(record("b"))

@@ -13,11 +13,11 @@ from cola_search.job import run_searches
 from cola_search.objective.menu import exits, joined_edit, keep_best, single_edits
 from cola_search.objective.option_table import OptionTable, Parts, block_size, score_table
 from cola_search.priors import uniform
-from cola_search.report.whole_file import write_whole
 from cola_search.scoring import ModelScorer
 from cola_search.search_settings import SearchSettings
 from cola_search.seeding import SEARCH, generator
 from cola_search.tasks.sample import Sample
+from cola_search.whole_file import write_whole
 
 PARENTS = 24  # single edits of each kind that pairs are made of
 

@@ -21,10 +21,10 @@ from cola_search.objective.racing import race
 from cola_search.objective_settings import ObjectiveSettings
 from cola_search.prior_tables import check_apart
 from cola_search.report.stats import wilson
-from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import DATASET, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.settings import Settings
+from cola_search.whole_file import write_whole
 
 EXPORT = "checkpoint"
 

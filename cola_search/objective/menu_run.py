@@ -35,13 +35,13 @@ from cola_search.objective_settings import ObjectiveSettings
 from cola_search.prior_tables import of_this_model
 from cola_search.records import Record, read_records
 from cola_search.report.stats import wilson
-from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import MENU, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.search_settings import SearchSettings
 from cola_search.settings import Settings
 from cola_search.tasks.sample import Sample
 from cola_search.wheels import sha256_of
+from cola_search.whole_file import write_whole
 
 SHARES = (0.85, 1.0, 2.0)
 """Budgets of the table besides objective.budget: a shorter model, the model's own cost, and twice that."""

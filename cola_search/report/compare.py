@@ -11,9 +11,9 @@ from cola_search.errors import UserError
 from cola_search.report.page import read_run, render, summary_of
 from cola_search.report.stats import Mean, Rate, bonett_price, mean_of, newcombe
 from cola_search.report.summary import Summary, SummaryBuilder
-from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import FREE_KEYS
 from cola_search.sweep import readable_settings, settings_of, shown_names
+from cola_search.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True)

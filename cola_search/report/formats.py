@@ -11,7 +11,7 @@ from typing import Any
 
 from cola_search.chain import Chain
 from cola_search.records import Record
-from cola_search.report.whole_file import whole, write_whole
+from cola_search.whole_file import whole, write_whole
 
 MAX_SEGMENT = 4
 """Most layers of one segment of PoLar."""

@@ -16,8 +16,8 @@ from cola_search.records import Record, read_records
 from cola_search.report.facts import Facts, facts_of
 from cola_search.report.figures import figures
 from cola_search.report.summary import Summary, SummaryBuilder, TaskFacts
-from cola_search.report.whole_file import write_whole
 from cola_search.run_folder import RECORDS, SUMMARY
+from cola_search.whole_file import write_whole
 
 MOST_SHOWN = 5_000
 """Samples on a page; of a larger run it shows every second, third, ... one, and says so."""

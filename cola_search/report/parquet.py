@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from cola_search.chain import Chain
 from cola_search.records import Evaluated, FoundChain, Record
-from cola_search.report.whole_file import whole
+from cola_search.whole_file import whole
 
 ROWS_AT_ONCE = 256
 

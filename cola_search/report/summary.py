@@ -22,8 +22,8 @@ from cola_search.report.stats import (
     wilson,
 )
 from cola_search.report.tally import ControlTally, Tally
-from cola_search.report.whole_file import write_whole
 from cola_search.search_settings import longest_chain
+from cola_search.whole_file import write_whole
 
 SUMMARY_SCHEMA = 2
 
