@@ -61,8 +61,29 @@ def test_it_searches_as_the_command_does(tiny_model: LoadedModel, monkeypatch: p
     assert made[1].search == compose_settings(["search=cola", "search.simulations=7"]).search
 
 
+def test_groups_are_named_as_on_the_command_line(tiny_model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Settings] = []
+    monkeypatch.setattr("cola_search.api.Worker", lambda settings, *_: made.append(settings))
+    task = load_task("arc_easy", limit=1)
+    search(tiny_model, task)
+    search(tiny_model, task, preset="partial", prior="voids", engine="mixed", verify="best", controls="all")
+    search(tiny_model, task, preset="partial", prior={"kind": "voids", "alpha": 0.5}, controls={"transfer": 3})
+    for settings, words in zip(
+        made,
+        (
+            [],
+            ["search=partial", "prior=voids", "engine=mixed", "verify=best", "controls=all"],
+            ["search=partial", "prior=voids", "prior.alpha=0.5", "controls=none", "controls.transfer=3"],
+        ),
+        strict=True,
+    ):
+        wanted = compose_settings(words)
+        for group in ("prior", "engine", "verify", "controls"):
+            assert getattr(settings, group) == getattr(wanted, group)
+
+
 def test_a_preset_that_does_not_exist_is_refused(tiny_model: LoadedModel) -> None:
-    with pytest.raises(UserError, match=r"no preset 'best': use one of beam, cola"):
+    with pytest.raises(UserError, match=r"does not know search='best': use one of beam, cola"):
         next(iter(search(tiny_model, load_task("arc_easy", limit=1), preset="best")))
 
 
@@ -74,6 +95,9 @@ def test_a_mistake_is_told_before_the_first_record_is_asked_for(tiny_model: Load
         ({"beam_width": 2}, r"search\.beam_width=2 would not be read: it is for search=beam"),
         ({"simulations": 2.5}, r"search\.simulations=2\.5 must be a whole number"),
         ({"prior": PriorSettings(kind="learnt", records=str(tmp_path / "none.jsonl"))}, r"none\.jsonl cannot be read"),
+        ({"prior": "nope"}, r"does not know prior='nope': use one of learnt, uniform, voids"),
+        ({"controls": {"decoys": True}}, r"controls\.decoys is not a setting: did you mean controls\.decoy\?"),
+        ({"engine": 4}, r"takes for engine a name of conf/engine or a mapping"),
         ({"preset": "drllm_released", "prior": PriorSettings(kind="voids")}, r"prior=voids: search=drllm_released"),
     ):
         with pytest.raises(UserError, match=message):
