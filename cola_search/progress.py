@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from cola_search.report.tally import Tally
+from cola_search.shell import LastingConsole
 
 _PLAIN_SECONDS = 30.0
 
@@ -25,7 +26,7 @@ class RunProgress:
         self._tally = tally
         self._earlier = replace(tally)
         self._started = self._began = time.monotonic()
-        console = console or Console(stderr=True, highlight=False)
+        console = console or LastingConsole(stderr=True)
         live = console.is_terminal and not console.is_dumb_terminal  # a dumb one cannot redraw
         self._display = LiveDisplay(console, total) if live else PlainDisplay(console)
 

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from rich.console import Console
 
@@ -32,28 +33,32 @@ def run_command(name: str, work: Callable[[], int]) -> int:
 
 def complain(name: str, sentence: str) -> None:
     """Prints what a command has to say beside its result."""
-    print(f"{name}: {sentence}", file=sys.stderr, flush=True)
+    _print(f"{name}: {sentence}", sys.stderr)
 
 
 def tell(text: str) -> None:
-    """Prints a result. A reader that left, such as `head`, has seen enough: that ends no work."""
+    """Prints a result."""
+    _print(text, sys.stdout)
+
+
+def _print(text: str, stream: TextIO) -> None:
     try:
-        print(text, flush=True)
+        print(text, file=stream, flush=True)
     except BrokenPipeError:
-        _let_go()
+        _let_go(stream)
 
 
-class ResultConsole(Console):
-    """Prints tables as `tell` prints a text."""
+class LastingConsole(Console):
+    """Prints as `tell` does, or as `complain`. A reader that left, such as `head`, has seen enough: that ends no work."""
 
-    def __init__(self) -> None:
-        super().__init__(highlight=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
 
     def on_broken_pipe(self) -> None:
         """Does not end the process, as rich would."""
-        _let_go()
+        _let_go(sys.stderr if self.stderr else sys.stdout)
 
 
-def _let_go() -> None:
-    """From now on nobody hears standard output, not even what is in its buffer."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _let_go(stream: TextIO) -> None:
+    """From now on nobody hears the stream, not even what is in its buffer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,32 +4,32 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import TextIO
 
 import pytest
 from rich.text import Text
 
 from cola_search.errors import UserError
-from cola_search.shell import ResultConsole, run_command, tell
+from cola_search.shell import LastingConsole, complain, run_command, tell
 
 
-@pytest.fixture
-def unheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
-    """Standard output is a pipe that nobody reads any more."""
+@pytest.fixture(params=["stdout", "stderr"])
+def unheard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a stream that is a pipe which nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w", encoding="utf-8") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        yield stream
+        monkeypatch.setattr(sys, request.param, stream)
+        yield request.param
 
 
-def test_a_result_that_nobody_reads_any_more_ends_no_work(unheard: TextIO) -> None:
-    tell("a text")
-    tell("another one")
+def test_what_nobody_reads_any_more_ends_no_work(unheard: str) -> None:
+    for _ in range(2):
+        tell("a text")
+        complain("cola-x", "a sentence.")
 
 
-def test_a_table_that_nobody_reads_any_more_ends_no_work(unheard: TextIO) -> None:
-    console = ResultConsole()
+def test_a_table_that_nobody_reads_any_more_ends_no_work(unheard: str) -> None:
+    console = LastingConsole(stderr=unheard == "stderr")
     console.print(Text("a table"))
     console.print(Text("another one"))
 
@@ -59,7 +59,7 @@ def test_a_character_that_the_output_does_not_have_is_printed_as_its_escape(
 
     def work() -> int:
         tell("\u00e9 \ud800")
-        ResultConsole().print(Text("\u00e9 \ud800"))
+        LastingConsole().print(Text("\u00e9 \ud800"))
         return 0
 
     assert run_command("cola-x", work) == 0

@@ -7,8 +7,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from cola_search.chain import Chain
 from cola_search.errors import UserError
 from cola_search.model.export import export_chain
@@ -24,6 +22,7 @@ from cola_search.report.stats import wilson
 from cola_search.run_folder import DATASET, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.settings import Settings
+from cola_search.shell import LastingConsole
 from cola_search.whole_file import write_whole
 
 EXPORT = "checkpoint"
@@ -172,7 +171,7 @@ def run_dataset(settings: Settings, command: str = "") -> dict[str, Any]:
     folder = Path(settings.run_dir)
     if settings.objective.export and (folder / EXPORT).exists():
         raise UserError(f"objective.export: {folder / EXPORT} is there already; move it away, or take another run_dir.")
-    say = Console(stderr=True, highlight=False).print
+    say = LastingConsole(stderr=True).print
     with locked(folder):
         claim(folder, settings.as_dict(), command)
         model = load_model(settings.model)

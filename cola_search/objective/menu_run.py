@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from cola_search.chain import Chain
 from cola_search.digests import hex_digits
@@ -39,6 +38,7 @@ from cola_search.run_folder import MENU, claim, git_commit, locked
 from cola_search.scoring import ModelScorer
 from cola_search.search_settings import SearchSettings
 from cola_search.settings import Settings
+from cola_search.shell import LastingConsole
 from cola_search.tasks.sample import Sample
 from cola_search.wheels import sha256_of
 from cola_search.whole_file import write_whole
@@ -226,7 +226,7 @@ def run_menu(settings: Settings, command: str = "") -> dict[str, Any]:
     What was searched and scored is kept in run_dir, and the same command goes on with it. Raises UserError for what the user
     can mend.
     """
-    folder, say = Path(settings.run_dir), Console(stderr=True, highlight=False).print
+    folder, say = Path(settings.run_dir), LastingConsole(stderr=True).print
     if settings.objective.records is not None:
         check_records(Path(settings.objective.records))
     with locked(folder):

@@ -6,14 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cola_search.shell import ResultConsole
+from cola_search.shell import LastingConsole
 
 _WIDE = 140
 
 
 def wide_console(console: Console | None) -> Console:
     """The console, or a new one; as wide as a table needs where it is a pipe, which has no width to keep to."""
-    console = console or ResultConsole()
+    console = console or LastingConsole()
     if not console.is_terminal:
         console.width = max(console.width, _WIDE)
     return console

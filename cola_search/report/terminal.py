@@ -13,7 +13,7 @@ from cola_search.report.examples import Example
 from cola_search.report.probes import ProbesSummary, ProbeSummary
 from cola_search.report.stats import Mean, Rate
 from cola_search.report.summary import Summary
-from cola_search.shell import ResultConsole
+from cola_search.shell import LastingConsole
 
 _LONGEST_QUESTION = 300
 _LONGEST_ANSWER = 80
@@ -22,7 +22,7 @@ _BEST_OF = "Jobs are not corrected for each other: what is best of several is pa
 
 def print_summary(summary: Summary, folder: str, console: Console | None = None) -> None:
     """Prints the result of one run."""
-    console = console or ResultConsole()
+    console = console or LastingConsole()
     console.print(Group(*_parts(summary, folder)))
 
 
