@@ -86,7 +86,8 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
                 parsed += parser.parse_overrides([text])
             except HydraException:
                 key, _, value = text.partition("=")
-                advice = f"quote the value: {key}=\"'{value}'\"" if value else "write KEY=VALUE"
+                escaped = value.replace("'", r"\'")
+                advice = f"quote the value: {key}=\"'{escaped}'\"" if value else "write KEY=VALUE"
                 raise UserError(f"{text} cannot be read as KEY=VALUE: {advice}") from None
     return parsed
 

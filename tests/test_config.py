@@ -103,6 +103,7 @@ def test_the_command_of_the_contract_sets_what_it_says() -> None:
         ("~search.c", r"~search\.c: a setting cannot be taken away"),
         ("seed=1,2", r"seed=1,2 names several values: add -m"),
         ("search.c=a=b", r"search\.c=a=b cannot be read as KEY=VALUE: quote the value"),
+        ("run_dir=it's", r"run_dir=it's cannot be read as KEY=VALUE: quote the value: run_dir=\"'it\\'s'\""),
         ("run_dir=${nothing}", r"run_dir: .*nothing"),
         ("hydra.run.dir=x", r"hydra\.run\.dir cannot be set: name the folder with run_dir"),
         ("hydra.sweep.dir=x", r"hydra\.sweep\.dir cannot be set: name the folder with run_dir"),
