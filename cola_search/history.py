@@ -10,9 +10,8 @@ from cola_search.moves import Edit, State
 from cola_search.outcome import Score
 
 CLIP = 10.0  # nats; a margin beyond this says no more than that a chain is right, or wrong
-STRENGTH = (
-    1.0  # what is expected of a layer before it is edited, the mean over all layers, counts as so many edits of it
-)
+# What is expected of a layer before it is edited, the mean over all layers, counts as so many edits of it.
+STRENGTH = 1.0
 LEARNT_STRENGTH = 3.0  # the same where earlier samples taught what to expect
 ERROR = 3.0  # nats; how far off an expected margin is taken to be at first
 ERROR_STRENGTH = 4.0  # as many edits as that counts for

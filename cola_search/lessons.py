@@ -19,9 +19,8 @@ from cola_search.search_settings import SearchSettings
 
 LARGEST_EDIT = 4  # layers; what an edit of more does says little of each
 LEAST_SOLVED = 2  # a chain of a menu must have solved so many earlier samples: one alone says little of others
-SHRINKAGE = (
-    5.0  # the change of a layer is pulled to that of the others, as if so many of its edits had shown no difference
-)
+# The change of a layer is pulled to that of the others, as if so many of its edits had shown no difference.
+SHRINKAGE = 5.0
 
 
 @dataclass(frozen=True, eq=False)
