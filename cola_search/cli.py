@@ -25,6 +25,7 @@ from cola_search.command import Command, read_command
 from cola_search.conf_path import conf_path
 from cola_search.config import HYDRA_VERSION_BASE, PRIMARY, compose_jobs, prepare_hydra, sweep_folders, to_settings
 from cola_search.errors import FolderRefused, UserError
+from cola_search.hydra_source import quoted
 from cola_search.ray_session import keep_niceness
 from cola_search.run_folder import FAILED, make_folder
 from cola_search.settings import Settings
@@ -57,8 +58,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     folder = _folder(jobs)
     make_folder(folder)
     # Fixed here: a folder that is made of the time, say, would come out with another name when Hydra composes a job.
-    quoted = str(folder).replace("'", r"\'")
-    command.overrides.append(f"run_dir='{quoted}'")
+    command.overrides.append(f"run_dir={quoted(str(folder))}")
     failures: list[int] = []
     keep_niceness()  # here too, for a launcher may start a Ray of its own
     try:

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cola_search.conf_path import conf_path
 from cola_search.errors import UserError
-from cola_search.hydra_source import SCHEME, register
+from cola_search.hydra_source import SCHEME, quoted, register
 from cola_search.schema import build, default_values, key_paths, unknown_key
 from cola_search.settings import Settings
 from cola_search.sweep import job_folder
@@ -86,8 +86,7 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
                 parsed += parser.parse_overrides([text])
             except HydraException:
                 key, _, value = text.partition("=")
-                escaped = value.replace("'", r"\'")
-                advice = f"quote the value: {key}=\"'{escaped}'\"" if value else "write KEY=VALUE"
+                advice = f'quote the value: {key}="{quoted(value)}"' if value else "write KEY=VALUE"
                 raise UserError(f"{text} cannot be read as KEY=VALUE: {advice}") from None
     return parsed
 

@@ -67,7 +67,13 @@ def quote_names(override: str) -> str:
         return override
     key, value = match["key"], match["value"]
     names = [value] if key == "run_dir" else value.split(",")
-    return f"{key}=" + ",".join(name if _PLAIN_NAME.fullmatch(name) else f"'{name}'" for name in names)
+    return f"{key}=" + ",".join(name if _PLAIN_NAME.fullmatch(name) else quoted(name) for name in names)
+
+
+def quoted(value: str) -> str:
+    """The value in quotes, which Hydra's grammar reads as it is."""
+    escaped = value.replace("'", r"\'")
+    return f"'{escaped}'"
 
 
 def register(defaults: Mapping[str, Any]) -> None:

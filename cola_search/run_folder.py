@@ -29,6 +29,7 @@ import yaml
 from cola_search import __version__
 from cola_search.errors import FolderRefused, UserError
 from cola_search.record_writer import sync
+from cola_search.whole_file import whole
 
 CONFIG, PROVENANCE, RECORDS = "config.yaml", "provenance.json", "records.jsonl"
 SETTLED = "settled.json"
@@ -200,11 +201,10 @@ def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 def _replace(path: Path, text: str) -> None:
     """Writes the file in one step and onto the disk, so that it is whole or as it was after any crash."""
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        sync(part)
-        part.replace(path)
+        with whole(path) as part:
+            part.write_text(text, encoding="utf-8")
+            sync(part)
         sync(path.parent)
     except OSError as error:
         reason = error.strerror
