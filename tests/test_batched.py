@@ -43,7 +43,7 @@ def test_an_option_that_overflows_leaves_the_other_options_and_samples_their_sco
 def test_a_gold_answer_or_a_sample_beside_it_that_overflows_leaves_a_generation_its_text(half: LoadedModel) -> None:
     engine = Engine(half, MIXED, generates=True)
     overflowing = replace_prompt(generation(9, 6), "what is z")
-    samples = [generation(11, 6, target="fz!"), overflowing, generation(8, 5, target="abc")]
+    samples = [generation(13, 5, target="fz!"), overflowing, generation(8, 5, target="abc")]
     answers = engine.answer([(engine.open(sample), CHAINS) for sample in samples])
     for sample, some in zip(samples, answers, strict=True):
         assert [answer.responses for answer in some] == [engine.stock.responses(sample, chain) for chain in CHAINS]

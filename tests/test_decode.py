@@ -58,6 +58,21 @@ def test_prompts_of_different_length_ride_together() -> None:
     assert tokens == [stock(model, prompt, chain, 6) for prompt in prompts for chain in CHAINS]
 
 
+def test_what_a_chain_generates_does_not_depend_on_what_rides_along_to_the_last_bit_in_bfloat16_on_a_cpu() -> None:
+    prompts = [list(range(5, 5 + n)) for n in (21, 3, 14, 40)]
+    model = tiny("llama", intermediate_size=4864).to(torch.bfloat16)  # of so many a product of one row differs
+    _, tokens, leads = ours(model, prompts, CHAINS, 8)
+    alone = [ours(model, [prompt], [chain], 8)[1:] for prompt in prompts for chain in CHAINS]
+    assert tokens == [some for (some,), _ in alone]
+    assert leads.tolist() == [lead for _, (lead,) in alone]
+
+
+def test_learned_positions_may_end_where_no_vector_of_keys_does() -> None:
+    prompt = list(range(5, 23))
+    model, tokens, _ = ours(tiny("gpt2", n_positions=21, max_position_embeddings=21), [prompt], CHAINS, 3)
+    assert tokens == [stock(model, prompt, chain, 3) for chain in CHAINS]
+
+
 def test_a_chain_that_is_done_leaves_and_the_others_go_on_unchanged() -> None:
     prompt = [5, 6, 7, 8]
     model, tokens, _ = ours("llama", [prompt], CHAINS, 6, stop=lambda c, generated: len(generated) > c)
@@ -82,7 +97,7 @@ def test_a_chain_that_leaves_behind_numbers_that_are_none_does_not_spoil_who_tak
     rows = torch.cat([row for some in executor.run([(item, [chain]) for item in items]) for row in some])
     decoder = Decoder(executor, items, [chain, chain], [6, 3], 5)
     decoder.load_prompts()
-    decoder.load_prompts = lambda: decoder.keys[decoder.slot_of[0, 0]].fill_(torch.nan)  # type: ignore[method-assign]
+    decoder.load_prompts = lambda: decoder.keys[decoder.slot_of[0, 0], :, :6].fill_(torch.nan)  # type: ignore[method-assign]
     tokens, _ = generate(decoder, rows, lambda c, generated: c == 0 and len(generated) == 2, 5)
     assert tokens[1] == stock(model, prompts[1], chain, 5)
 

@@ -61,6 +61,20 @@ def test_a_family_decodes_a_step_from_shared_prompt_keys_as_stock_does(family: s
     assert trial_failure(Executor(Anatomy(model), BYTES, keep_kv=True), model) is None
 
 
+def test_where_too_few_rows_are_wanted_those_before_them_are_read_too(llama: PreTrainedModel) -> None:
+    executor = Executor(Anatomy(llama), BYTES)
+    read = [
+        executor.open(sequences, reads, least_reads=4).reads.tolist()
+        for sequences, reads in (([SHORT], [[5]]), ([SHORT[:2]], [[1]]), (SEQUENCES, READS))
+    ]
+    item = executor.open(SEQUENCES, READS)
+    assert read == [[2, 3, 4, 5], [0, 1], item.reads.tolist()]
+    few = executor.open(SEQUENCES[:1], [[5]], least_reads=4)
+    for chain, rows in zip(CHAINS, executor.run([(few, CHAINS)])[0], strict=True):
+        wanted = stock_rows(llama, chain, few, SEQUENCES[:1])
+        torch.testing.assert_close(executor.anatomy.logits(rows), wanted, atol=2e-4, rtol=1e-4)
+
+
 def test_a_prefix_that_chains_share_is_run_once(llama: PreTrainedModel) -> None:
     executor = Executor(Anatomy(llama), BYTES)
     item = executor.open(SEQUENCES, READS)

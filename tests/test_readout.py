@@ -22,6 +22,15 @@ def test_log_probabilities_and_leads_are_those_of_a_plain_softmax(monkeypatch) -
     torch.testing.assert_close(torch.from_numpy(leads), logits[at, tokens] - logits.amax(-1)[at])
 
 
+def test_the_head_is_run_for_no_row_that_nothing_is_asked_of(monkeypatch) -> None:
+    anatomy = Anatomy(tiny("llama"))
+    real, given = anatomy.logits, []
+    monkeypatch.setattr(anatomy, "logits", lambda rows: (given.append(rows), real(rows))[1])
+    rows = torch.randn(9, anatomy.width)
+    Readout(anatomy).log_probs(rows, np.array([7, 2, 7]), np.array([1, 2, 3]))
+    assert torch.equal(torch.cat(given), rows[[2, 7]])
+
+
 def test_the_greedy_token_leads_by_zero() -> None:
     anatomy = Anatomy(tiny("llama"))
     with torch.inference_mode():

@@ -18,6 +18,8 @@ from transformers import PreTrainedModel
 from cola_search.model.caches import CACHE_NAMES, argument_names, cache_name
 from cola_search.model.surgery import find_layers
 
+LEAST_ROWS = 4  # of a product of matrices: on a CPU it adds up one row in another order than several, in float32 up to three rows
+
 
 class AllSeen(Exception):
     """The last layer was called: nothing behind the layers need run."""
@@ -183,7 +185,9 @@ class Anatomy:
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits `[N, V]` of final hidden rows `[N, d]`: the model's own final norm, head and scaling."""
-        return self._whole_logits(rows) if self._tail is None else through(self._tail, rows)
+        some = enough(rows)
+        found = self._whole_logits(some) if self._tail is None else through(self._tail, some)
+        return found[: len(rows)]
 
     def _whole_logits(self, rows: Tensor) -> Tensor:
         """As `logits`, by a forward of the whole model whose only layer returns the rows."""
@@ -212,6 +216,14 @@ class Anatomy:
             return mask
         low = torch.finfo(self.dtype).min
         return torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill_(~mask, low)
+
+
+def enough(rows: Tensor) -> Tensor:
+    """Rows `[N, ...]`, the last one again and again where there are less than LEAST_ROWS of them."""
+    if len(rows) == 1:
+        return rows.expand(LEAST_ROWS, *rows.shape[1:])  # no copy
+    missing = LEAST_ROWS - len(rows)
+    return rows if missing <= 0 else torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
 
 
 def equal(one: Any, other: Any) -> bool:

@@ -7,7 +7,8 @@ A mask brings its own way to attend (AttendingMask), so that every family whose 
   column a sequence's numbers are the same whatever lies beside it, as far as products of matrices keep rows apart: in
   bfloat16 on a CPU to the bit.
 - `short_keys_mask`: each sequence has one new token, and keys in columns of its own, of which short sequences fill only the
-  first. Groups of about the same length do not wade through the empty columns of long ones.
+  first. Groups of about the same length do not wade through the empty columns of long ones. How many columns are empty does not
+  change a sequence's numbers on a CPU as long as all of them are whole vectors (`whole`).
 """
 
 import itertools
@@ -24,6 +25,7 @@ from torch.nn.functional import scaled_dot_product_attention as attend
 
 SHORTER = 0.75  # rows of at most this share of a group's longest begin a new group
 KEYS_WORTH_A_CALL = 4096  # a group must save so many (row, column) pairs
+COLUMNS = 16  # of float32 in the widest vector of a CPU; a part of one is added up in another order than a whole one
 Columns = tuple[slice, int]  # rows of a batch, and how many columns of keys the longest of them has
 
 # takes query, key, value and the plain mask, and by name what else torch's attention takes
@@ -146,6 +148,14 @@ def short_keys_mask(mask: Tensor, lengths: np.ndarray) -> Tensor:
     return mask if len(groups) == 1 else AttendingMask.of(mask, partial(attend_by_length, groups))
 
 
+def whole(columns: int) -> int:
+    """So many columns of keys and those that make the last vector of them whole: adding zeros to whole ones is exact.
+
+    What else is in a batch then decides how many of them there are, and no longer how one's own are added up.
+    """
+    return -(-columns // COLUMNS) * COLUMNS
+
+
 def by_length(lengths: np.ndarray) -> list[Columns]:
     """Groups of rows of about the same length, for lengths `[B]` in falling order."""
     groups, start, total = [], 0, len(lengths)
@@ -154,7 +164,7 @@ def by_length(lengths: np.ndarray) -> list[Columns]:
         end = int(np.searchsorted(-lengths, -SHORTER * longest))
         if end < total and (total - end) * (longest - int(lengths[end])) < KEYS_WORTH_A_CALL:
             end = total
-        groups.append((slice(start, end), longest))
+        groups.append((slice(start, end), whole(longest)))
         start = end
     return groups
 
@@ -162,7 +172,7 @@ def by_length(lengths: np.ndarray) -> list[Columns]:
 def attend_by_length(
     groups: Sequence[Columns], query: Tensor, key: Tensor, value: Tensor, mask: Tensor, **rest: Any
 ) -> Tensor:
-    """Attention under a mask `[B, 1, 1, columns]`, group by group, of no more columns than a group's longest row has."""
+    """Attention under a mask `[B, 1, 1, columns]`, group by group, of no more columns than a group's longest row needs."""
     parts = [
         attend(query[rows], key[rows, :, :n], value[rows, :, :n], attn_mask=mask[rows, ..., :n], **rest)
         for rows, n in groups

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cola_search.chain import Chain
-from cola_search.model.anatomy import Anatomy
+from cola_search.model.anatomy import LEAST_ROWS, Anatomy
 from cola_search.model.answers import Answer, StopWatch
 from cola_search.model.batches import Item
 from cola_search.model.decode import Decoder, generate
@@ -69,7 +69,7 @@ class Batched:
         encoded = encoded or self.stock.encode(sample)
         scored = [self._gold_tokens(sample, encoded)] if encoded.generates else encoded.continuations
         sequences, reads = scored_sequences(encoded.contexts, scored)
-        item = self.executor.open(sequences, reads)
+        item = self.executor.open(sequences, reads, LEAST_ROWS)
         where = {row: i for i, row in enumerate(item.reads.tolist())}
         at = [where[item.packed.rows[i][p]] for i, positions in enumerate(reads) for p in positions[: len(scored[i])]]
         tokens = np.array([token for continuation in scored for token in continuation], dtype=np.int64)

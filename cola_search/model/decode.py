@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from cola_search.model.attention import short_keys_mask
+from cola_search.model.anatomy import LEAST_ROWS, enough
+from cola_search.model.attention import short_keys_mask, whole
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
 from cola_search.model.partial_layer import NothingCached
@@ -24,7 +25,10 @@ Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> w
 
 @dataclass
 class Stage:
-    """One batch of a step: a layer, the chains `[B]` that run it now, here and on the device, and their slots."""
+    """One batch of a step: a layer, the chains `[B]` that run it now, here and on the device, and their slots.
+
+    B is at least LEAST_ROWS: of few chains the last is there again and again, but has one slot.
+    """
 
     layer: int
     chains: np.ndarray
@@ -47,12 +51,18 @@ def plan_step(chains: list[tuple[int, ...]], active: list[int]) -> list[list[tup
     return batches
 
 
+def filled(rows: list[int]) -> np.ndarray:
+    """The rows, the last one again and again where there are less than LEAST_ROWS of them."""
+    return np.array(rows + rows[-1:] * (LEAST_ROWS - len(rows)))
+
+
 class Decoder:
     """A generation under way for chains that may belong to several items.
 
     keys, values: `[slots, heads, columns, width]`; a chain's prompt and its tokens fill its columns from the first on, so that
-    column and position are one, and a step looks no further than the longest chain under way.
+    column and position are one, and a step looks hardly further than the longest chain under way.
     max_new_tokens: of all chains, or of each `[chains]`.
+    rows: which of the active chains a step feeds `[R]`: each once, and the last more often where they are few.
     """
 
     def __init__(
@@ -69,8 +79,9 @@ class Decoder:
         self.kv = executor.kv
         self.prompt = np.array(prompt_rows)  # [chains], rows of the prompt; rows behind it belong to scored text
         self.prompts = [item.packed.ids[:n].tolist() for item, n in zip(items, prompt_rows, strict=True)]
-        self.columns = int((self.prompt + max_new_tokens).max())
-        self.rules = executor.rules.of(self.columns)
+        longest = int((self.prompt + max_new_tokens).max())
+        self.rules = executor.rules.of(longest)
+        self.columns = min([whole(longest), *(len(rule) for rule in self.rules if rule is not None)])
         self.tokens_run = np.zeros(len(chains))
         self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 
@@ -79,13 +90,15 @@ class Decoder:
         self.active = active
         where, batches = {c: i for i, c in enumerate(active)}, plan_step(self.chains, active)
         pairs = [pair for batch in batches for pair in batch]
-        rows = np.array([where[c] for c, _ in pairs])
-        index = self._on_device(rows)  # once, and not at every step: a GPU waits idle for each such copy
-        starts = np.cumsum([0, *map(len, batches)]).tolist()
+        rows = [filled([where[c] for c, _ in batch]) for batch in batches]
+        # once, and not at every step: a GPU waits idle for each such copy
+        index = self._on_device(np.concatenate(rows)).split(list(map(len, rows)))
+        slots = itertools.pairwise(np.cumsum([0, *map(len, batches)]).tolist())
         self.stages = [
-            Stage(self.chains[c][p], rows[start:end], index[start:end], slice(start, end))
-            for ((c, p), *_), (start, end) in zip(batches, itertools.pairwise(starts), strict=True)
+            Stage(self.chains[c][p], some, part, slice(start, end))
+            for ((c, p), *_), some, part, (start, end) in zip(batches, rows, index, slots, strict=True)
         ]
+        self.rows = filled(list(range(len(active))))
         self.slot_of = {pair: slot for slot, pair in enumerate(pairs)}
 
     def _on_device(self, numbers: np.ndarray) -> Tensor:
@@ -137,39 +150,43 @@ class Decoder:
     def step(self, tokens: np.ndarray, t: int) -> Tensor:
         """Final rows `[active, d]` after feeding `tokens` `[active]` as the t-th generated tokens."""
         device = self.anatomy.device
-        lengths = self.prompt[self.active] + t + 1
+        lengths = self.prompt[self.active][self.rows] + t + 1
         column = self._on_device(lengths - 1)
         ones = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
         calls = self.anatomy.watch_calls(
-            self._on_device(tokens)[:, None], column[:, None], self.anatomy.as_handed(ones)
+            self._on_device(tokens[self.rows])[:, None], column[:, None], self.anatomy.as_handed(ones)
         )
-        hidden, masks = calls.hidden.clone(), self._masks(column, lengths[0])
+        hidden, masks = calls.hidden.clone(), self._masks(column, self._last(lengths))
         for stage in self.stages:
             call = calls.calls[calls.kinds[stage.layer]]
             hidden = self._run(stage, hidden, call, masks[id(self.rules[stage.layer])], column, lengths)
         self.tokens_run[self.active] += 1
-        return hidden[:, 0]
+        return hidden[: len(self.active), 0]
 
     def _run(
         self, stage: Stage, hidden: Tensor, call: dict, mask: Tensor, column: Tensor, lengths: np.ndarray
     ) -> Tensor:
-        """The states `[active, 1, d]` after one batch of a layer; the other arguments are those of all active chains."""
-        own = lengths[stage.chains]
-        if len(own) == len(lengths):
-            cache = SlotCache(self, stage.slots, column, own[0])
+        """The states `[R, 1, d]` after one batch of a layer; the other arguments are those of all rows that a step feeds."""
+        own, index, size = lengths[stage.chains], stage.index, stage.slots.stop - stage.slots.start
+        if size == len(self.active):
+            cache = SlotCache(self, stage.slots, column, self._last(own))
             return self.anatomy.run_layer(stage.layer, hidden, call, short_keys_mask(mask, own), cache)
-        index = stage.index
 
         def pick(value: object) -> object:
             return value.index_select(0, index) if isinstance(value, Tensor) and len(value) == len(lengths) else value
 
-        cache = SlotCache(self, stage.slots, column[index], own[0])
-        rows, mask = hidden.index_select(0, index), mask[..., : own[0]].index_select(0, index)
+        last = self._last(own)
+        cache = SlotCache(self, stage.slots, column[index], last)
+        rows, mask = hidden.index_select(0, index), mask[..., :last].index_select(0, index)
         out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), short_keys_mask(mask, own), cache)
-        return hidden.index_copy(0, index, out)
+        return hidden.index_copy(0, index[:size], out[:size])
+
+    def _last(self, lengths: np.ndarray) -> int:
+        """How many columns are looked at for chains of these lengths `[B]`, falling."""
+        return min(whole(int(lengths[0])), self.columns)
 
     def _masks(self, column: Tensor, last: int) -> dict[int, Tensor]:
-        """Per rule bool `[active, 1, 1, last]`: what the tokens in these columns `[active]` may see."""
+        """Per rule bool `[R, 1, 1, last]`: what the tokens in these columns `[R]` may see."""
         seen = torch.arange(last, device=column.device) <= column[:, None]
         masks = {}
         for rule in {id(rule): rule for rule in self.rules}.values():
@@ -190,8 +207,9 @@ class SlotCache(NothingCached):
 
     def _with(self, kept: Tensor, new: Tensor) -> Tensor:
         """The slots' columns so far, on the device of `new`: a device_map may have put the layer elsewhere."""
-        kept[self.rows, :, self.column] = new[:, :, 0].to(kept.device)
-        return kept[self.slots, :, : self.last].to(new.device)
+        size = len(self.rows)
+        kept[self.rows, :, self.column[:size]] = new[:size, :, 0].to(kept.device)
+        return enough(kept[self.slots, :, : self.last]).to(new.device)
 
 
 def path_of(item: Item, chain: tuple[int, ...]) -> list[Node]:

@@ -18,7 +18,7 @@ class EngineSettings:
         Where text is generated, half of it is for the generations under way; a single one that needs more takes more.
     samples_in_flight: samples that one replica searches at the same time; useful with mix_samples only.
     mix_samples: let chains of different samples share a batch. Faster; where products of matrices round differently in another
-        batch (in bfloat16 on a CPU they did not) a near tie can then depend on what else is in flight; the record tells.
+        batch a near tie can then depend on what else is in flight, and the record tells. In bfloat16 on a CPU they do not.
     max_batch_tokens: upper bound of rows in one layer call.
     threads: CPU threads of the replica; 0 leaves torch's own choice.
     """

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
+from cola_search.model.attention import whole
 from cola_search.model.batches import (
     Item,
     Pairs,
@@ -76,10 +77,16 @@ class Executor:
         self._heap = Heap(anatomy.device)
 
     @torch.inference_mode()
-    def open(self, sequences: list[list[int]], reads: list[list[int]]) -> Item:
-        """An item for token sequences; `reads[i]` are the positions of sequence i whose final states are wanted."""
+    def open(self, sequences: list[list[int]], reads: list[list[int]], least_reads: int = 1) -> Item:
+        """An item for token sequences; `reads[i]` are the positions of sequence i whose final states are wanted.
+
+        Where these are fewer than `least_reads` rows, those just before the first of them are read too.
+        """
         packed = pack(sequences)
         rows = sorted({packed.rows[i][p] for i, positions in enumerate(reads) for p in positions})
+        if len(rows) < least_reads:
+            before = packed.rows[0][: reads[0][0]]
+            rows = sorted({*rows, *before[len(rows) - least_reads :]})
         device = self.anatomy.device
         n = len(packed.ids)
         if 3 * n > self.quota:
@@ -123,13 +130,14 @@ class Executor:
         """
         shares = self.samples_in_flight
         roots = sum(item.num_rows for item in self._open)  # which stay whatever else is dropped
-        columns = max(item.num_rows for item, _ in work) + new_tokens  # of a slot: those of a batch are of one length
+        longest = max(item.num_rows for item, _ in work) + new_tokens
+        columns = whole(longest)  # of a slot: those of a batch are of one length
         parts: list[dict[int, list]] = []
         free: list[int] = []
         for slot, (item, chains) in enumerate(work):
-            longest = max(map(len, chains), default=0)
-            self._refuse_too_long(item, longest, roots)
-            rows, slots = self._rows_of_a_chain(item, longest, columns)
+            length = max(map(len, chains), default=0)
+            self._refuse_too_long(item, length, roots)
+            rows, slots = self._rows_of_a_chain(item, length, columns)
             final = FINAL_BATCHES * self.max_batch_tokens // shares
             together = min((self.quota - item.num_rows) // rows, self.slot_quota // slots if slots else sys.maxsize)
             size = max(1, min(together, final // max(1, len(item.reads))))
