@@ -31,7 +31,12 @@ def main() -> None:
     folder = parser.parse_args().folder
     groups: dict[tuple[str, str, int, int, int], dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
     for row in (row for path in sorted(folder.glob("search_quality_*.jsonl")) for row in read_rows(path)):
-        groups[row["model"], row["task"], row["first"], row["items"], row["chains"]][row["search"]].append(row)
+        seeds = groups[row["model"], row["task"], row["first"], row["items"], row["chains"]][row["search"]]
+        if row["seed"] in [other["seed"] for other in seeds]:  # as with another --in-flight; it would count as two
+            raise SystemExit(
+                f"seed {row['seed']} of {row['search']} on {row['task']}, {row['model']}, has two rows: take one out."
+            )
+        seeds.append(row)
     parts = [HEAD]
     for (model, task, _, _, chains), searches in groups.items():
         parts.append(section(model, task, searches))
