@@ -212,7 +212,7 @@ def replayed(engine: Engine, samples: list, chains: dict, wave: int, flight: int
         for session, some in zip(sessions, mine, strict=True):
             assert isinstance(session, BatchedSession)
             layer_rows += session.layer_executions * session.item.num_rows
-            head_rows += len(some) * len(session.item.reads)
+            head_rows += len(some) * max(1, len(np.unique(session.at)))  # of a generation one at least
             engine.close(session)
     return layer_rows, head_rows
 

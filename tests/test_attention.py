@@ -13,7 +13,7 @@ from cola_search.model.attention import (
     groups_of_sequences,
     ragged_mask,
     runs,
-    whole,
+    whole_vectors,
 )
 
 LENGTHS = np.array([9, 9, 7, 3])
@@ -84,7 +84,7 @@ def test_a_group_that_saves_little_is_not_made(lengths):
 
 
 def test_columns_come_in_whole_vectors():
-    assert [whole(n) for n in (1, 16, 17)] == [16, 16, 32]
+    assert [whole_vectors(n) for n in (1, 16, 17)] == [16, 16, 32]
     assert by_length(np.array([90, 80])) == [(slice(0, 2), 96)]
 
 

@@ -8,7 +8,7 @@ A mask brings its own way to attend (AttendingMask), so that every family whose 
   bfloat16 on a CPU to the bit.
 - `short_keys_mask`: each sequence has one new token, and keys in columns of its own, of which short sequences fill only the
   first. Groups of about the same length do not wade through the empty columns of long ones. How many columns are empty does not
-  change a sequence's numbers on a CPU as long as all of them are whole vectors (`whole`).
+  change a sequence's numbers on a CPU as long as they come in `whole_vectors`.
 """
 
 import itertools
@@ -148,7 +148,7 @@ def short_keys_mask(mask: Tensor, lengths: np.ndarray) -> Tensor:
     return mask if len(groups) == 1 else AttendingMask.of(mask, partial(attend_by_length, groups))
 
 
-def whole(columns: int) -> int:
+def whole_vectors(columns: int) -> int:
     """So many columns of keys and those that make the last vector of them whole: adding zeros to whole ones is exact.
 
     What else is in a batch then decides how many of them there are, and no longer how one's own are added up.
@@ -164,7 +164,7 @@ def by_length(lengths: np.ndarray) -> list[Columns]:
         end = int(np.searchsorted(-lengths, -SHORTER * longest))
         if end < total and (total - end) * (longest - int(lengths[end])) < KEYS_WORTH_A_CALL:
             end = total
-        groups.append((slice(start, end), whole(longest)))
+        groups.append((slice(start, end), whole_vectors(longest)))
         start = end
     return groups
 

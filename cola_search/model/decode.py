@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from cola_search.model.anatomy import LEAST_ROWS, enough
-from cola_search.model.attention import short_keys_mask, whole
+from cola_search.model.attention import short_keys_mask, whole_vectors
 from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
 from cola_search.model.partial_layer import NothingCached
@@ -81,7 +81,7 @@ class Decoder:
         self.prompts = [item.packed.ids[:n].tolist() for item, n in zip(items, prompt_rows, strict=True)]
         longest = int((self.prompt + max_new_tokens).max())
         self.rules = executor.rules.of(longest)
-        self.columns = min([whole(longest), *(len(rule) for rule in self.rules if rule is not None)])
+        self.columns = min([whole_vectors(longest), *(len(rule) for rule in self.rules if rule is not None)])
         self.tokens_run = np.zeros(len(chains))
         self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 
@@ -168,14 +168,14 @@ class Decoder:
     ) -> Tensor:
         """The states `[R, 1, d]` after one batch of a layer; the other arguments are those of all rows that a step feeds."""
         own, index, size = lengths[stage.chains], stage.index, stage.slots.stop - stage.slots.start
+        last = self._last(own)
         if size == len(self.active):
-            cache = SlotCache(self, stage.slots, column, self._last(own))
+            cache = SlotCache(self, stage.slots, column, last)
             return self.anatomy.run_layer(stage.layer, hidden, call, short_keys_mask(mask, own), cache)
 
         def pick(value: object) -> object:
             return value.index_select(0, index) if isinstance(value, Tensor) and len(value) == len(lengths) else value
 
-        last = self._last(own)
         cache = SlotCache(self, stage.slots, column[index], last)
         rows, mask = hidden.index_select(0, index), mask[..., :last].index_select(0, index)
         out = self.anatomy.run_layer(stage.layer, rows, tree_map(pick, call), short_keys_mask(mask, own), cache)
@@ -183,7 +183,7 @@ class Decoder:
 
     def _last(self, lengths: np.ndarray) -> int:
         """How many columns are looked at for chains of these lengths `[B]`, falling."""
-        return min(whole(int(lengths[0])), self.columns)
+        return min(whole_vectors(int(lengths[0])), self.columns)
 
     def _masks(self, column: Tensor, last: int) -> dict[int, Tensor]:
         """Per rule bool `[R, 1, 1, last]`: what the tokens in these columns `[R]` may see."""

@@ -18,7 +18,8 @@ class EngineSettings:
         Where text is generated, half of it is for the generations under way; a single one that needs more takes more.
     samples_in_flight: samples that one replica searches at the same time; useful with mix_samples only.
     mix_samples: let chains of different samples share a batch. Faster; where products of matrices round differently in another
-        batch a near tie can then depend on what else is in flight, and the record tells. In bfloat16 on a CPU they do not.
+        batch a near tie can then depend on what else is in flight, and the record tells. In bfloat16 on a CPU
+        those of a dense model do not.
     max_batch_tokens: upper bound of rows in one layer call.
     threads: CPU threads of the replica; 0 leaves torch's own choice.
     """

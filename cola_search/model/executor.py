@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cola_search.errors import UserError
 from cola_search.model.anatomy import Anatomy
-from cola_search.model.attention import whole
+from cola_search.model.attention import whole_vectors
 from cola_search.model.batches import (
     Item,
     Pairs,
@@ -131,7 +131,7 @@ class Executor:
         shares = self.samples_in_flight
         roots = sum(item.num_rows for item in self._open)  # which stay whatever else is dropped
         longest = max(item.num_rows for item, _ in work) + new_tokens
-        columns = whole(longest)  # of a slot: those of a batch are of one length
+        columns = whole_vectors(longest)  # of a slot: those of a batch are of one length
         parts: list[dict[int, list]] = []
         free: list[int] = []
         for slot, (item, chains) in enumerate(work):

@@ -30,12 +30,13 @@ class Readout:
         The lead is the token's logit less the largest one: 0 for the likeliest, else below 0. Of several equally likely ones
         the first is greedy, as in stock (bool `[P]`).
         """
-        used, at = np.unique(at, return_inverse=True)
-        if len(used) < len(rows):  # the head is run for no row that nothing is asked of
-            rows = rows.index_select(0, torch.from_numpy(used).to(rows.device, non_blocking=True))
-        size = self._rows_at_once(rows)
         order = np.argsort(at, kind="stable")  # here and not on a GPU, which would have to finish the layers first
         at, tokens = at[order], tokens[order]
+        first = np.diff(at, prepend=-1) > 0  # of the tokens after its row
+        if first.sum() < len(rows):  # the head is run for no row that nothing is asked of
+            rows = rows.index_select(0, torch.from_numpy(at[first]).to(rows.device, non_blocking=True))
+            at = np.cumsum(first) - 1
+        size = self._rows_at_once(rows)
         # allocated before the logits: a small block that is kept where a large one was freed makes the heap grow
         said = torch.empty(3, len(at), device=rows.device)
         for start, some in pieces(at, len(rows), size):
