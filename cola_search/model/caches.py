@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from cola_search.errors import UserError
 
-CACHE_NAMES = ("cache", "past_key_values", "past_key_value", "layer_past")
+CACHE_NAMES = ("cache", "past_key_values", "past_key_value", "layer_past", "cache_params")
 
 
 @functools.cache
