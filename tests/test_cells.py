@@ -1,13 +1,11 @@
-"""experiments/cells.py and the tables of search quality: what is measured once stays, and what it says of a search."""
+"""experiments/cells.py what is measured once stays."""
 
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import cells
-import numpy as np
 import pytest
-import quality_tables
 
 
 def arguments(path: Path) -> Namespace:
@@ -35,44 +33,6 @@ def test_what_is_in_the_file_is_not_measured_again_and_a_failed_cell_is(
     assert [row["square"] for row in second] == [1, 4, 9]
     cells.run_cells(todo, work, arguments(out))
     assert asked == [1, 2, 3, 2]
-
-
-def row(search: str, shortest: list[list[int]], **more: Any) -> dict[str, Any]:
-    return {
-        "search": search,
-        "seed": 0,
-        "num_layers": 10,
-        "grid": [20, 50],
-        "base": [1, 1, 0],
-        "shortest": shortest,
-        **more,
-    }
-
-
-def test_layers_saved_count_base_right_items_and_fixes_base_wrong_ones() -> None:
-    rows = [row("edits", [[10, 4], [0, 8], [0, 7]])]
-    assert quality_tables.saved(rows, 5).tolist() == [6, 2]
-    assert quality_tables.saved(rows, 2).tolist() == [0, 0]
-    assert quality_tables.fixed(rows, 2).tolist() == [0]
-    assert quality_tables.fixed(rows, 5).tolist() == [1]
-
-
-def test_seeds_are_averaged_per_item() -> None:
-    rows = [row("edits", [[10, 4], [0, 8], [0, 7]]), row("edits", [[10, 8], [0, 8], [0, 0]])]
-    assert quality_tables.saved(rows, 5).tolist() == [4, 2]
-    assert quality_tables.fixed(rows, 5).tolist() == [0.5]
-
-
-def test_a_fix_stands_beside_the_decoys_of_the_same_items() -> None:
-    rows = [row("edits", [[10, 4], [0, 8], [0, 7]], decoy=[[0, 5], None, [0, 0]], verified=[3, 3])]
-    reached, difference, lengths, verified = quality_tables.against_decoy(rows)
-    assert (reached, lengths, verified) == ("0/1", "7, -", "3/3")
-    assert difference.startswith("+1.00")
-
-
-def test_the_interval_of_a_mean_holds_the_mean() -> None:
-    text = quality_tables.interval(np.array([1.0, 2.0, 3.0]), "{:.1f}")
-    assert text.startswith("2.0 (") and text.endswith("n=3)")
 
 
 def test_work_that_returns_another_value_for_a_key_of_its_cell_is_refused(
