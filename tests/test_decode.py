@@ -9,7 +9,7 @@ from families import tiny
 from transformers import PreTrainedModel
 
 from cola_search.model.anatomy import Anatomy
-from cola_search.model.decode import Decoder, generate, plan_step
+from cola_search.model.decode import Decoder, generate, steps_of
 from cola_search.model.executor import Executor
 from cola_search.model.surgery import apply_chain
 
@@ -132,14 +132,20 @@ def test_a_repetition_penalty_of_the_checkpoint_is_followed_as_generate_does() -
     assert tokens[0] == wanted[0, 4:].tolist()
 
 
-def test_a_step_runs_every_position_once_and_never_two_positions_of_a_chain_together() -> None:
-    batches = plan_step(CHAINS, [0, 2, 3])
-    seen = [pair for batch in batches for pair in batch]
-    assert sorted(seen) == [(c, p) for c in (0, 2, 3) for p in range(len(CHAINS[c]))]
-    assert all(len({CHAINS[c][p] for c, p in batch}) == 1 for batch in batches)
-    assert all(len({c for c, _ in batch}) == len(batch) for batch in batches)
-    for chain in (0, 2, 3):
-        assert [p for c, p in seen if c == chain] == sorted(p for c, p in seen if c == chain)
+def test_slots_are_moved_in_place_to_any_order_and_few_at_once() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        slots, size = int(rng.integers(1, 40)), int(rng.integers(1, 9))
+        source = rng.permutation(slots)[: rng.integers(1, slots + 1)]
+        held = np.arange(slots)
+        for here, there in steps_of(source, size):
+            assert len(here) == len(there) <= 2 * size
+            held[here] = held[there]
+        assert held[: len(source)].tolist() == source.tolist()
+
+
+def test_slots_that_stay_are_not_moved() -> None:
+    assert list(steps_of(np.arange(9), 2)) == []
 
 
 def test_no_more_rows_than_a_batch_has_are_copied_at_once_when_prompts_are_laid_out_and_when_slots_move(

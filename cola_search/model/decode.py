@@ -5,7 +5,7 @@ keys and values (a repeated layer is composition, not a shared cache), and slots
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from cola_search.model.batches import Item
 from cola_search.model.executor import Executor
 from cola_search.model.partial_layer import NothingCached
 from cola_search.model.prefixes import Node
+from cola_search.model.schedule import common_order, riders, thinned
 
 Stop = Callable[[int, list[int]], bool]  # (which chain, its tokens so far) -> whether it is done
 
@@ -36,24 +37,25 @@ class Stage:
     slots: slice
 
 
-def plan_step(chains: list[tuple[int, ...]], active: list[int]) -> list[list[tuple[int, int]]]:
-    """(chain, position) pairs in batches of one layer: always the lowest layer that any active chain waits for."""
-    at = dict.fromkeys(active, 0)
-    batches = []
-    while at:
-        layer = min(chains[c][p] for c, p in at.items())
-        batch = [(c, p) for c, p in at.items() if chains[c][p] == layer]
-        batches.append(batch)
-        for c, p in batch:
-            at[c] = p + 1
-            if p + 1 == len(chains[c]):
-                del at[c]
-    return batches
-
-
 def filled(rows: list[int]) -> np.ndarray:
     """The rows, the last one again and again where there are less than LEAST_ROWS of them."""
     return np.array(rows + rows[-1:] * (LEAST_ROWS - len(rows)))
+
+
+def steps_of(source: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Moves in place, (to, from) each, after which slot i holds what slot source[i] held; at most 2 * size in each.
+
+    What lies where others are to come, and is wanted further behind, goes to where those came from.
+    """
+    source = source.copy()
+    for start in range(0, len(source), size):
+        here, behind = source[start : start + size], source[start + size :]
+        stop = start + len(here)
+        pushed = np.flatnonzero((behind >= start) & (behind < stop))
+        free = here[here >= stop][: len(pushed)]
+        if len(pushed) or (here != np.arange(start, stop)).any():
+            yield np.concatenate([np.arange(start, stop), free]), np.concatenate([here, behind[pushed]])
+        behind[pushed] = free
 
 
 class Decoder:
@@ -83,41 +85,39 @@ class Decoder:
         self.rules = executor.rules.of(longest)
         self.columns = min([whole_vectors(longest), *(len(rule) for rule in self.rules if rule is not None)])
         self.tokens_run = np.zeros(len(chains))
+        self.order = common_order(chains)
         self.plan(sorted(range(len(chains)), key=lambda c: -prompt_rows[c]))
 
     def plan(self, active: list[int]) -> None:
         """From now on only these chains are run, longest prompt first; `slot_of` is in the order of the slots."""
         self.active = active
-        where, batches = {c: i for i, c in enumerate(active)}, plan_step(self.chains, active)
-        pairs = [pair for batch in batches for pair in batch]
-        rows = [filled([where[c] for c, _ in batch]) for batch in batches]
+        chains = [self.chains[c] for c in active]
+        self.order = thinned(self.order, chains)
+        batches = riders(self.order, chains)
+        rows = [filled([i for i, _ in batch]) for batch in batches]
         # once, and not at every step: a GPU waits idle for each such copy
         index = self._on_device(np.concatenate(rows)).split(list(map(len, rows)))
         slots = itertools.pairwise(np.cumsum([0, *map(len, batches)]).tolist())
         self.stages = [
-            Stage(self.chains[c][p], some, part, slice(start, end))
-            for ((c, p), *_), some, part, (start, end) in zip(batches, rows, index, slots, strict=True)
+            Stage(layer, some, part, slice(start, end))
+            for layer, some, part, (start, end) in zip(self.order, rows, index, slots, strict=True)
         ]
         self.rows = filled(list(range(len(active))))
+        pairs = [(active[i], p) for batch in batches for i, p in batch]
         self.slot_of = {pair: slot for slot, pair in enumerate(pairs)}
 
     def _on_device(self, numbers: np.ndarray) -> Tensor:
         return torch.from_numpy(numbers).to(self.anatomy.device, non_blocking=True)
 
     def set_active(self, active: list[int], t: int) -> None:
-        """Goes on with these chains only after t steps; the slots that they keep are moved together.
-
-        The chains keep their order, so that no slot moves to a later place and all can be moved in place.
-        """
-        old, columns = self.slot_of, self.prompt[self.active[0]] + t  # no slot holds more
+        """Goes on with these chains only after t steps; the slots that they keep are moved to where the new plan wants them."""
+        old, columns = self.slot_of, int(self.prompt[self.active[0]]) + t  # no slot holds more
         self.plan(active)
-        moves, size = np.array([old[pair] for pair in self.slot_of]), self._slots_at_once(columns)
-        for start in range(0, len(moves), size):
-            source = moves[start : start + size]
-            if source[-1] >= start + len(source):
-                index = self._on_device(source)
-                for kept in (self.keys, self.values):
-                    kept[start : start + len(source), :, :columns] = kept[:, :, :columns].index_select(0, index)
+        source = np.array([old[pair] for pair in self.slot_of])
+        for moves in steps_of(source, self._slots_at_once(2 * columns)):
+            here, there = map(self._on_device, moves)
+            for kept in (self.keys, self.values):
+                kept[here, :, :columns] = kept[:, :, :columns].index_select(0, there)
 
     def _slots_at_once(self, columns: int) -> int:
         """Slots of so many columns that are copied at once: like the rows of a batch, what they take is beside the memory."""
