@@ -61,11 +61,12 @@ def test_answers_are_the_same_to_the_bit_whoever_is_beside_in_bfloat16_on_a_cpu(
 ) -> None:
     model = of_family(tiny_model, "llama", max_position_embeddings=256, hidden_size=512, intermediate_size=4864)
     model = replace(model, hf=model.hf.to(torch.bfloat16), dtype=torch.bfloat16)  # type: ignore[arg-type]
-    settings = replace(SETTINGS, mode="batched", mix_samples=True, samples_in_flight=12)
+    # 32 rows at once: of more, a CPU with AMX adds up a product in an order that depends on how many there are
+    settings = replace(SETTINGS, mode="batched", mix_samples=True, samples_in_flight=12, max_batch_tokens=32)
     engine = Engine(model, settings, generates=generates)
-    samples = [generation(length, 6, target="ab") for length in (11, 35, 21, 90)]
+    samples = [generation(length, 6, target="ab") for length in (11, 31, 21, 30)]
     if not generates:  # letters after a prompt, of which one row is read
-        samples = [sample_of("loglikelihood", *((f"{n} is it? {n}", end) for end in "AB")) for n in range(100, 112)]
+        samples = [sample_of("loglikelihood", *((f"{n} is it? {n}", end) for end in "AB")) for n in range(100, 108)]
     together = engine.answer([(engine.open(sample), CHAINS) for sample in samples])
     alone = [[engine.answer([(engine.open(sample), [chain])])[0][0] for chain in CHAINS] for sample in samples]
     assert repr(together) == repr(alone)  # margins may be no numbers

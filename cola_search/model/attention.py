@@ -5,7 +5,7 @@ A mask brings its own way to attend (AttendingMask), so that every family whose 
 - `ragged_mask`: sequences lie one behind the other in one row of states. All a layer does but its attention is done to each
   row alone, so that there they need no padding; attention is done for groups of sequences of one length. Without a padded
   column a sequence's numbers are the same whatever lies beside it, as far as products of matrices keep rows apart: in
-  bfloat16 on a CPU to the bit.
+  bfloat16 on a CPU without AMX to the bit.
 - `short_keys_mask`: each sequence has one new token, and keys in columns of its own, of which short sequences fill only the
   first. Groups of about the same length do not wade through the empty columns of long ones. How many columns are empty does not
   change a sequence's numbers on a CPU as long as they come in `whole_vectors`.
