@@ -24,7 +24,7 @@ SHOWN = (2, 5, 10, 20, 50, 200)  # runs of the whole model at which the tables l
 def main() -> None:
     """Writes search_quality.md and one SVG a model and task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=RESULTS, help="with a search_quality_MODEL.jsonl a model")
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="with a search_quality_MODEL_TASK.jsonl each")
     folder = parser.parse_args().folder
     groups: dict[Key, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
     for row in (row for path in sorted(folder.glob("search_quality_*.jsonl")) for row in read_rows(path)):

@@ -56,17 +56,18 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=200, help="budget of an item, in runs of the whole model")
     parser.add_argument("--in-flight", type=int, default=32)
     args = parser.parse_args()
-    for model in args.models:
-        out = args.out.with_stem(f"{args.out.stem}_{model}")  # the rows of all models in one file would be above 1 MB
-        run_cells(cells(args, model), work, Namespace(**{**vars(args), "out": out}))
+    # a seed of all tasks before the next seed: an early end leaves whole seeds
+    for model, seed, task in product(args.models, range(args.seeds), args.tasks):
+        out = args.out.with_stem(f"{args.out.stem}_{model}_{task}")  # the rows of all in one file would be above 1 MB
+        run_cells(cells(args, model, task, seed), work, Namespace(**{**vars(args), "out": out}))
 
 
-def cells(args: Namespace, model: str) -> list[Cell]:
-    """One cell a search, seed and task; a seed of all before the next seed, so that an early end leaves whole seeds."""
+def cells(args: Namespace, model: str, task: str, seed: int) -> list[Cell]:
+    """One cell a search."""
     return [
         {"model": model, "task": task, "search": search, "seed": seed, "first": args.first, "items": args.items,
          "chains": args.chains, "in_flight": args.in_flight}
-        for seed, task, search in product(range(args.seeds), args.tasks, args.searches)
+        for search in args.searches
     ]  # fmt: skip
 
 
