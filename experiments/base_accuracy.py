@@ -23,7 +23,8 @@ SCORED = [
     "basic_skills_string_operations", "cola_arc_easy", "cola_arc_challenge", "void_mmlu", "void_boolq",
 ]  # fmt: skip
 GENERATED = [
-    "arithmetic_short", *(f"dart_math_{level}" for level in range(1, 6)),
+    "arithmetic_short",
+    *(f"dart_math_{level}" for level in range(1, 6)), *(f"dart_math_{level}_drllm_base" for level in range(1, 6)),
     *(f"math_level_{level}" for level in range(1, 6)), "hendrycks_math", "gsm8k",
 ]  # fmt: skip
 MODELS = ["smollm2", "gemma3_270m", "qwen25_coder_05b", "qwen25_coder_15b"]

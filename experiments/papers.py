@@ -22,7 +22,8 @@ from cola_search.outcome import Outcome
 from cola_search.search_settings import SearchSettings
 
 ARC = ["cola_arc_easy", "cola_arc_challenge"]
-MATH = [f"dart_math_{level}" for level in range(1, 6)]
+# By Dr.LLM's prompt for base models: after an instruction (dart_math_1) SmolLM2 and Gemma write no box at all (base_accuracy.md).
+MATH = [f"dart_math_{level}_drllm_base" for level in range(1, 6)]
 SCORED = ["arc_easy", "arc_challenge", "boolq", "mmlu"]
 ARMS = {"skip only": 1.0, "repeat only": 0.0, "both": None}  # share of skips among the edits; None: CoLa's own
 

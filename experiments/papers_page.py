@@ -13,7 +13,7 @@ from cola_search.report.stats import Rate, wilson
 
 Row = dict[str, Any]
 # CoLa (arxiv.org/abs/2507.07996), Table 1, in percent: original, skip only, recurrence only, CoLa.
-COLA_TASKS = ["cola_arc_easy", "cola_arc_challenge", *(f"dart_math_{level}" for level in range(1, 6))]
+COLA_TASKS = ["cola_arc_easy", "cola_arc_challenge", *(f"dart_math_{level}_drllm_base" for level in range(1, 6))]
 COLA = {
     "Llama-3.2-3B": [
         [27.8, 20.8, 7.0, 5.4, 3.0, 2.6, 1.4],
@@ -43,7 +43,8 @@ the item itself (oracle): it says that a chain exists, not that anybody could ha
 
 Accuracy in percent with counts and 95% Wilson interval; depth: mean length of the shortest right chain over the items that have
 one, in percent of the model's layers. Spaces were searched on the first so many items, `original` is over the most of them. The
-papers' rows have 500 items each and larger models.
+paper's rows have 500 items each and larger models; its prompts were not published (ours: options as letters, MATH by Dr.LLM's
+for base models).
 """
 
 
