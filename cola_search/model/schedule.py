@@ -15,9 +15,8 @@ PULL = 1.2  # a chain pulls at the layer that it waits for with PULL ** (layers 
 
 def common_order(chains: Chains) -> list[int]:
     """Layers of which every chain is a subsequence, as few as was found."""
-    order = thinned(
-        merged(chains, lambda layer, _: -layer), chains
-    )  # whoever is behind, as after a repeat, catches up first
+    # whoever is behind, as after a repeat, catches up first
+    order = thinned(merged(chains, lambda layer, _: -layer), chains)
     if len(order) == fewest(chains):
         return order
     return min(order, thinned(merged(chains, lambda _, pull: pull), chains), key=len)
