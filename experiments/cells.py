@@ -51,25 +51,35 @@ def arguments(doc: str | None, out: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run_cells(cells: Sequence[Cell], work: Work, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """The rows of all cells, in their order; those not in args.out yet are measured and appended as they are finished.
+def run_cells(
+    cells: Sequence[Cell], work: Work, args: argparse.Namespace, out_of: Callable[[Cell], Path] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of all cells, in their order; those not in their file yet are measured and appended as they are finished.
+
+    out_of: the file of a cell's row, where not all go to args.out.
 
     A cell that fails is printed and left out, so that the same command tries it again.
     """
     if not cells:
         return []
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    if args.out.exists() and not args.out.read_bytes().endswith(b"\n"):
-        args.out.write_bytes(args.out.read_bytes() + b"\n")  # a killed command may have left half a line
+    out_of = out_of or (lambda _: args.out)
+    files = list(dict.fromkeys(map(out_of, cells)))
+    for file in files:
+        if file.exists() and not file.read_bytes().endswith(b"\n"):
+            file.write_bytes(file.read_bytes() + b"\n")  # a killed command may have left half a line
     asked = _asked(args)
-    known = {_key(row, cells): row for row in read_rows(args.out)}
+    known = {_key(row, cells): row for file in files for row in read_rows(file)}
     todo = [cell for cell in cells if _name(cell | asked) not in known]
-    print(f"{len(cells) - len(todo)} of {len(cells)} cells are in {args.out.name} already", flush=True)
+    print(
+        f"{len(cells) - len(todo)} of {len(cells)} cells are in {', '.join(file.name for file in files)} already",
+        flush=True,
+    )
     for number, (cell, row) in enumerate(_measured(todo, work, args), start=1):
         if row is not None:
             known[_name(cell | asked)] = row | asked
-            with args.out.open("a") as file:
-                file.write(json.dumps(row | asked, separators=COMPACT) + "\n")
+            with out_of(cell).open("a") as out:
+                out.write(json.dumps(row | asked, separators=COMPACT) + "\n")
         print(f"[{number}/{len(todo)}] {_name(cell)} {'done' if row else 'FAILED'}", flush=True)
     return [known[name] for cell in cells if (name := _name(cell | asked)) in known]
 

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from cells import Cell, arguments, model_of, read_rows, run_cells, scorer_of
-from papers_page import page
+from papers_page import ARC, MATH, page
 from search_quality import base_verdict, searched, untaught
 
 from cola_search.config import compose_settings
@@ -21,9 +21,6 @@ from cola_search.job import DECOY, RANDOM, SEARCH, decoy_of
 from cola_search.outcome import Outcome
 from cola_search.search_settings import SearchSettings
 
-ARC = ["cola_arc_easy", "cola_arc_challenge"]
-# By Dr.LLM's prompt for base models: after an instruction (dart_math_1) SmolLM2 and Gemma write no box at all (base_accuracy.md).
-MATH = [f"dart_math_{level}_drllm_base" for level in range(1, 6)]
 SCORED = ["arc_easy", "arc_challenge", "boolq", "mmlu"]
 ARMS = {"skip only": 1.0, "repeat only": 0.0, "both": None}  # share of skips among the edits; None: CoLa's own
 

@@ -14,8 +14,9 @@ and curves of the rows.
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,18 +57,21 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=200, help="budget of an item, in runs of the whole model")
     parser.add_argument("--in-flight", type=int, default=32)
     args = parser.parse_args()
-    # a seed of all tasks before the next seed: an early end leaves whole seeds
-    for model, seed, task in product(args.models, range(args.seeds), args.tasks):
-        out = args.out.with_stem(f"{args.out.stem}_{model}_{task}")  # the rows of all in one file would be above 1 MB
-        run_cells(cells(args, model, task, seed), work, Namespace(**{**vars(args), "out": out}))
+    for model in args.models:
+        run_cells(cells(args, model), work, args, partial(rows_of, args.out))
 
 
-def cells(args: Namespace, model: str, task: str, seed: int) -> list[Cell]:
-    """One cell a search."""
+def rows_of(out: Path, cell: Cell) -> Path:
+    """The file of a cell's row: the rows of all models and tasks in one would be above 1 MB."""
+    return out.with_stem(f"{out.stem}_{cell['model']}_{cell['task']}")
+
+
+def cells(args: Namespace, model: str) -> list[Cell]:
+    """One cell a search, seed and task; a seed of all before the next seed, so that an early end leaves whole seeds."""
     return [
         {"model": model, "task": task, "search": search, "seed": seed, "first": args.first, "items": args.items,
          "chains": args.chains, "in_flight": args.in_flight}
-        for search in args.searches
+        for seed, task, search in product(range(args.seeds), args.tasks, args.searches)
     ]  # fmt: skip
 
 

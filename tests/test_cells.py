@@ -35,6 +35,27 @@ def test_what_is_in_the_file_is_not_measured_again_and_a_failed_cell_is(
     assert asked == [1, 2, 3, 2]
 
 
+def test_rows_of_one_command_may_go_to_several_files_and_are_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells.os, "environ", dict(cells.os.environ))
+    asked: list[int] = []
+    todo = [{"x": x} for x in (1, 2, 3)]
+    for _ in range(2):
+        told = cells.run_cells(
+            todo,
+            lambda cell: asked.append(cell["x"]) or {"square": cell["x"] ** 2},
+            arguments(tmp_path / "rows.jsonl"),
+            lambda cell: tmp_path / f"rows_{cell['x'] % 2}.jsonl",
+        )
+        assert [row["square"] for row in told] == [1, 4, 9]
+    assert asked == [1, 2, 3]
+    assert {path.name: len(cells.read_rows(path)) for path in tmp_path.iterdir()} == {
+        "rows_0.jsonl": 1,
+        "rows_1.jsonl": 2,
+    }
+
+
 def test_work_that_returns_another_value_for_a_key_of_its_cell_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
