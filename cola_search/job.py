@@ -217,11 +217,15 @@ def decoy_of(sample: Sample, outcome: Outcome, seed: int) -> Sample | None:
 
 def run_searches(scorer: Scorer, searches: list[tuple[Any, Searcher]]) -> None:
     """Runs searches to their end, a wave of each at a time."""
-    while True:
-        waves = [(sample, search, search.ask()) for sample, search in searches]
-        waves = [wave for wave in waves if wave[2]]
-        if not waves:
-            return
-        scored = scorer.score_many([(sample, chains) for sample, _, chains in waves])
-        for (_, search, chains), (scores, cost) in zip(waves, scored, strict=True):
-            search.tell(chains, scores, cost)
+    while run_wave(scorer, searches):
+        pass
+
+
+def run_wave(scorer: Scorer, searches: list[tuple[Any, Searcher]]) -> bool:
+    """Runs the next wave of each search, of a new one the base alone; False where all are at their end."""
+    waves = [(sample, search, search.ask()) for sample, search in searches]
+    waves = [wave for wave in waves if wave[2]]
+    scored = scorer.score_many([(sample, chains) for sample, _, chains in waves])
+    for (_, search, chains), (scores, cost) in zip(waves, scored, strict=True):
+        search.tell(chains, scores, cost)
+    return bool(waves)

@@ -52,9 +52,20 @@ for base models).
 
 def page(rows: list[Row], voids: Sequence[Path]) -> str:
     """The whole page in markdown."""
-    rows = largest(row for row in rows if "base" in row)
+    rows = largest(part for row in rows if "base" in row for part in by_task(row))
     parts = [HEAD, *table_1(rows), "", FINDINGS, *findings(rows), "", *void_part(voids)]
     return "\n".join(parts) + "\n"
+
+
+def by_task(row: Row) -> Iterable[Row]:
+    """A row a task: a cell may hold several, one behind the other."""
+    start = 0
+    for task, size in row.get("parts", {row["task"]: row["n"]}).items():
+        stop = start + size
+        decoy = {str(int(i) - start): length for i, length in row["decoy"].items() if start <= int(i) < stop}
+        lists = {name: row[name][start:stop] for name in ("base", "shortest", "random")}
+        yield {**row, "task": task, "n": size, **lists, "decoy": decoy}
+        start = stop
 
 
 def largest(rows: Iterable[Row]) -> list[Row]:

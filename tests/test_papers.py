@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from papers_page import findings, largest, percent, void_part
+from papers_page import by_task, findings, largest, percent, void_part
 
 
 def told(**more: Any) -> list[str]:
@@ -53,6 +53,19 @@ def test_the_last_line_of_a_model_is_over_all_its_items() -> None:
 def test_of_one_cell_measured_twice_the_row_with_more_items_is_shown() -> None:
     few, many = ({"model": "m", "task": "t", "arm": "both", "n": n} for n in (6, 60))
     assert largest([many, few]) == largest([few, many]) == [many]
+
+
+def test_a_cell_of_several_tasks_is_a_row_of_each() -> None:
+    row = {"model": "m", "task": "all", "n": 3, "parts": {"a": 2, "b": 1}, "base": [0, 1, 0], "shortest": [7, 8, 9]}
+    a, b = by_task(row | {"random": [4, 5, 6], "decoy": {"0": 3, "2": 2}})
+    assert (a["task"], a["n"], a["base"], a["shortest"], a["random"]) == ("a", 2, [0, 1], [7, 8], [4, 5])
+    assert (b["task"], b["n"], b["base"], b["shortest"], b["random"]) == ("b", 1, [0], [9], [6])
+    assert (a["decoy"], b["decoy"]) == ({"0": 3}, {"0": 2})
+
+
+def test_a_cell_of_one_task_is_its_row() -> None:
+    row = {"model": "m", "task": "a", "n": 1, "base": [0], "shortest": [0], "random": [0], "decoy": {"0": 3}}
+    assert list(by_task(row)) == [row]
 
 
 def test_a_rate_tells_its_counts() -> None:
