@@ -10,8 +10,8 @@ from cola_search.report.svg import GRID, picture, words
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Low, middle and high, each `[costs]`."""
 _LINES = (
-    "#4269d0", "#d98a00", "#b3446c", "#3a9d5d", "#6d5bd0", "#1f9aa8", "#7d8794", "#8c6d31", "#c2493d", "#5b7f2b",
-    "#d45fa3", "#2f3b45", "#9ac23c",
+    "#4269d0", "#d98a00", "#b3446c", "#3a9d5d", "#2f3b45", "#27b5c4", "#8c6d31", "#6d5bd0", "#7d8794", "#c2493d",
+    "#5b7f2b", "#d45fa3", "#9ac23c",
 )  # fmt: skip
 _WIDE, _HIGH, _LEFT, _GAP = 300.0, 150.0, 44.0, 66.0
 
