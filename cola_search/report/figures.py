@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cola_search.report.facts import Facts
-from cola_search.report.probes import ProbesSummary
+from cola_search.report.probes import PROBE_NAMES, ProbesSummary
 from cola_search.report.stats import Rate, mean_of, wilson
 from cola_search.report.summary import Summary
 
@@ -20,12 +20,6 @@ CURVE_POINTS = 48
 MARGIN_BINS = 28
 MOST_BEST_POINTS = 500
 CONTROL_NAMES = {"decoy": "decoys reached", "random": "random chains, same simulations"}
-PROBE_NAMES = {
-    "shuffle": "fixes, options reordered",
-    "transfer": "chains on other items",
-    "undo_fixed": "fixes, one edit undone",
-    "undo_shortened": "shortened, one edit undone",
-}
 
 
 def figures(facts: Sequence[Facts], summary: Summary) -> dict[str, Any]:

@@ -17,6 +17,12 @@ from cola_search.report.stats import (
 )
 
 TEN_THOUSAND = 10_000  # a probability has four digits, and is summed as a whole number so that order changes nothing
+PROBE_NAMES = {
+    "shuffle": "fixes, options reordered",
+    "transfer": "chains on other items",
+    "undo_fixed": "fixes, one edit undone",
+    "undo_shortened": "shortened, one edit undone",
+}
 
 
 @dataclass

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cola_search.report.console import empty_table, percent, span, wide_console
 from cola_search.report.examples import Example
-from cola_search.report.probes import ProbesSummary, ProbeSummary
+from cola_search.report.probes import PROBE_NAMES, ProbesSummary, ProbeSummary
 from cola_search.report.stats import Mean, Rate
 from cola_search.report.summary import Summary
 from cola_search.shell import LastingConsole
@@ -108,7 +108,7 @@ def _rates(summary: Summary) -> Table:
 
 
 def _add_probes(table: Table, probes: ProbesSummary) -> None:
-    for name, label in _PROBES.items():
+    for name, label in PROBE_NAMES.items():
         probe: ProbeSummary | None = getattr(probes, name)
         if probe is None:
             continue
@@ -119,13 +119,6 @@ def _add_probes(table: Table, probes: ProbesSummary) -> None:
         if probe.base_right:
             _add(table, "  the base on the same", probe.base_right)
 
-
-_PROBES = {
-    "shuffle": "fixes with options reordered",
-    "transfer": "found chains on other items",
-    "undo_fixed": "fixes with one edit undone",
-    "undo_shortened": "shortened with one edit undone",
-}
 
 _CONTROLS = {"decoy": "decoy reached", "random": "fixed by random chains"}
 _SPENT = {"decoy": "decoys", "random": "random chains, with the same simulations"}
