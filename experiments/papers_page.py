@@ -15,6 +15,8 @@ Row = dict[str, Any]
 ARC = ["cola_arc_easy", "cola_arc_challenge"]
 # By Dr.LLM's prompt for base models: by PoLar's SmolLM2 and Gemma are right on 0 of 200 items of every level (base_accuracy.md).
 MATH = [f"dart_math_{level}_drllm_base" for level in range(1, 6)]
+ALL_LEVELS = "MATH, all levels"
+SHOWN = {task: f"MATH level {level}" for level, task in enumerate(MATH, start=1)}
 # CoLa (arxiv.org/abs/2507.07996), Table 1, in percent, of ARC and MATH: original, skip only, recurrence only, CoLa.
 COLA = {
     "Llama-3.2-3B": [
@@ -53,7 +55,7 @@ for base models).
 def page(rows: list[Row], voids: Sequence[Path]) -> str:
     """The whole page in markdown."""
     rows = largest(part for row in rows if "base" in row for part in by_task(row))
-    parts = [HEAD, *table_1(rows), "", FINDINGS, *findings(rows), "", *void_part(voids)]
+    parts = [HEAD, *table_1([*rows, *all_levels(rows)]), "", FINDINGS, *findings(rows), "", *void_part(voids)]
     return "\n".join(parts) + "\n"
 
 
@@ -68,6 +70,15 @@ def by_task(row: Row) -> Iterable[Row]:
         start = stop
 
 
+def all_levels(rows: Sequence[Row]) -> Iterable[Row]:
+    """The levels of MATH of a model and arm as one row."""
+    known = sorted((row for row in rows if row["task"] in MATH), key=lambda row: (row["model"], row["arm"]))
+    for _, group in groupby(known, key=lambda row: (row["model"], row["arm"])):
+        levels = list(group)
+        lists = {name: [one for row in levels for one in row[name]] for name in ("base", "shortest")}
+        yield {**levels[0], "task": ALL_LEVELS, "n": len(lists["base"]), **lists}
+
+
 def largest(rows: Iterable[Row]) -> list[Row]:
     """One row a model, task and arm: that with most items."""
     best: dict[tuple[str, str, str], Row] = {}
@@ -80,7 +91,7 @@ def largest(rows: Iterable[Row]) -> list[Row]:
 def table_1(rows: list[Row]) -> Iterable[str]:
     """CoLa's Table 1: a line a model and arm, a column a task."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    yield "| model | space | " + " | ".join(tasks) + " |"
+    yield "| model | space | " + " | ".join(SHOWN.get(task, task) for task in tasks) + " |"
     yield "| --- | --- |" + " --- |" * len(tasks)
     for model in dict.fromkeys(row["model"] for row in rows):
         known = {(row["task"], row["arm"]): row for row in rows if row["model"] == model}
@@ -132,16 +143,17 @@ answer would have got.
 
 
 def findings(rows: list[Row]) -> Iterable[str]:
-    """One line a model and task: both findings with their controls, of the search over both kinds of edit; then one a model
-    over all its items."""
+    """One line a model and task: both findings with their controls, of the search over both kinds of edit; then one over all
+    levels of MATH and one over all items of the model."""
     joint = sorted((row for row in rows if row["arm"] == "both"), key=lambda row: row["model"])
     for model, group in groupby(joint, key=lambda row: row["model"]):
         found = {row["task"]: hits_of(row) for row in group}
         for task, hits in found.items():
-            yield finding(model, task, hits)
+            yield finding(model, SHOWN.get(task, task), hits)
+        if levels := [hits for task, hits in found.items() if task in MATH]:
+            yield finding(model, ALL_LEVELS, pooled(levels))
         if len(found) > 1:
-            pooled = (list(chain.from_iterable(parts)) for parts in zip(*found.values(), strict=True))
-            yield finding(model, f"all {len(found)}", Hits(*pooled))
+            yield finding(model, f"all {len(found)}", pooled(list(found.values())))
 
 
 class Hits(NamedTuple):
@@ -162,6 +174,11 @@ def hits_of(row: Row) -> Hits:
     shorter, luck_shorter = ([0 < row[kind][i] < row["num_layers"] for i in right] for kind in ("shortest", "random"))
     fixed, luck_fixed = ([row[kind][i] > 0 for i in wrong] for kind in ("shortest", "random"))
     return Hits(shorter, luck_shorter, fixed, luck_fixed, [row["decoy"][str(i)] > 0 for i in wrong])
+
+
+def pooled(several: Sequence[Hits]) -> Hits:
+    """Those of several tasks as of one."""
+    return Hits(*(list(chain.from_iterable(parts)) for parts in zip(*several, strict=True)))
 
 
 def finding(model: str, task: str, hits: Hits) -> str:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from papers_page import by_task, findings, largest, percent, void_part
+from papers_page import MATH, all_levels, by_task, findings, largest, percent, table_1, void_part
 
 
 def told(**more: Any) -> list[str]:
@@ -48,6 +48,21 @@ def test_the_last_line_of_a_model_is_over_all_its_items() -> None:
     assert [line[1] for line in lines] == ["a", "b", "c", "all 3"]
     assert [line[4] for line in lines] == ["5/10", "5/10", "5/10", "15/30"]
     assert lines[-1][7].startswith("+0.50 (+0.3")
+
+
+def test_the_levels_of_math_are_told_alone_and_together() -> None:
+    row = {"model": "m", "arm": "both", "num_layers": 10, "n": 2, "base": [0, 0], "random": [0, 0], "decoy": {"1": 0}}
+    rows = [row | {"task": MATH[0], "shortest": [5, 8]}, row | {"task": MATH[1], "shortest": [0, 0]}]
+    lines = [line.split(" | ") for line in findings(rows)]
+    assert [(line[1], line[4]) for line in lines] == [
+        ("MATH level 1", "1/1"), ("MATH level 2", "0/1"), ("MATH, all levels", "1/2"), ("all 2", "1/2"),
+    ]  # fmt: skip
+    (both,) = (line for line in table_1([*rows, *all_levels(rows)]) if line.startswith("| m | both"))
+    assert both.split(" | ")[2:] == [
+        "100.0 (2/2, 34–100), depth 65%",
+        "0.0 (0/2, 0–66)",
+        "50.0 (2/4, 15–85), depth 65% |",
+    ]
 
 
 def test_of_one_cell_measured_twice_the_row_with_more_items_is_shown() -> None:
