@@ -51,11 +51,18 @@ def main() -> None:
         "device": device_name(model),
     }
     report["rows"] = compare(args, model, task, samples, waves)
-    report["ten_times_the_chains"] = growth(args, model, task, samples, waves)
     report["peak_memory_mb"] = max(row["peak_memory_mb"] for row in report["rows"])
+    save(args, report)  # what follows takes as long again
+    report["ten_times_the_chains"] = growth(args, model, task, samples, waves)
+    save(args, report)
     if args.agreement:
         report["agreement"] = agreement(args, model, task, samples, waves)
+        save(args, report)
     show(report)
+
+
+def save(args: argparse.Namespace, report: dict[str, Any]) -> None:
+    """Writes what is known so far where --save asks for it."""
     if args.save:
         report["arguments"]["save"] = Path(args.save).name  # where it lay on this machine is of no use elsewhere
         Path(args.save).write_text(json.dumps(report, indent=1) + "\n")
